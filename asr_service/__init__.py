@@ -1,0 +1,1 @@
+"""asr_service: PCM16 in; where speech begins and ends, and what was said, out."""

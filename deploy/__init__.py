@@ -1,0 +1,1 @@
+"""What sets Parley up and runs it on one machine."""

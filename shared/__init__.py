@@ -1,0 +1,1 @@
+"""What more than one service needs today: wire models, errors, settings, logs, metrics, health."""

@@ -1,0 +1,1 @@
+"""Pure decisions that more than one service needs."""

@@ -1,0 +1,250 @@
+"""The native WebSocket, version 1: binary PCM16 mono little-endian both ways, and these messages.
+
+In, audio has the rate of `config`; out, it has `audio_out.sample_rate` and belongs to the last `segment`. Every message
+out carries `seq`, which rises by one; messages about a turn carry `turn_id`, `reply_id` or `utterance_id`.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from shared.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+from shared.wire.asr import Endpointing, Segment
+from shared.wire.codec import Codec, Message
+from shared.wire.tts import SPEECH_RATE
+
+PROTOCOL = 1
+TEXT_LIMIT_CHARS = 8_000
+
+
+class AudioOut(BaseModel):
+    """How audio is sent to this client."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    encoding: Literal["pcm16"] = "pcm16"
+    sample_rate: int = Field(SPEECH_RATE, ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE, description="Hz.")
+    transport: Literal["binary", "json"] = Field(
+        "binary", description="`json` sends audio_response, llm_token, transcription."
+    )
+
+
+class Config(Message):
+    """Settings of the session; what is left out keeps its value. A new persona clears the conversation."""
+
+    type: ClassVar[str] = "config"
+    sample_rate: int | None = Field(
+        None,
+        ge=MIN_SAMPLE_RATE,
+        le=MAX_SAMPLE_RATE,
+        validation_alias=AliasChoices("sample_rate", "sampleRate"),
+        description="Of the audio that the client sends, Hz; 16 000 unless told.",
+    )
+    language: str | None = Field(None, max_length=16, description="BCP 47; pins what is listened for.")
+    persona: str | None = Field(None, max_length=64, description="An id of GET /v1/personas.")
+    voice: str | None = Field(None, max_length=128, description="A voice of the tts_service.")
+    model: str | None = Field(None, max_length=128, description="A model of the llm_service.")
+    mode: Literal["dialogue", "transcription"] | None = Field(
+        None, description="`transcription` hears and never answers."
+    )
+    endpointing: Endpointing | None = None
+    audio_out: AudioOut | None = None
+
+
+class AudioChunk(Message):
+    """PCM16 as base64, for clients without binary frames."""
+
+    type: ClassVar[str] = "audio_chunk"
+    audio: str
+
+
+class TextInput(Message):
+    """A typed turn."""
+
+    type: ClassVar[str] = "text"
+    text: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class Commit(Message):
+    """Push-to-talk: the utterance is over now."""
+
+    type: ClassVar[str] = "commit"
+
+
+class Clear(Message):
+    """Forget the utterance that is being spoken."""
+
+    type: ClassVar[str] = "clear"
+
+
+class Cancel(Message):
+    """Stop the answer, as if the person had spoken over it."""
+
+    type: ClassVar[str] = "cancel"
+
+
+class Played(Message):
+    """How much of a reply has come out of the speaker."""
+
+    type: ClassVar[str] = "played"
+    reply_id: str
+    ms: int = Field(ge=0)
+
+
+class Edit(Message):
+    """Correct what was understood; the answer is made again."""
+
+    type: ClassVar[str] = "edit"
+    turn_id: str
+    text: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class Resume(Message):
+    """Go on with a session after a cut."""
+
+    type: ClassVar[str] = "resume"
+    session_id: str
+    token: str
+    last_seq: int = Field(ge=0)
+
+
+class Ping(Message):
+    """Answered with pong."""
+
+    type: ClassVar[str] = "ping"
+
+
+class Ready(Message):
+    """The session is open."""
+
+    type: ClassVar[str] = "ready"
+    protocol: int = PROTOCOL
+    session_id: str
+    token: str
+    capabilities: list[str]
+
+
+class Loading(Message):
+    """A service is not ready yet; the session goes on by itself when it is."""
+
+    type: ClassVar[str] = "loading"
+    service: str
+    progress: float | None = Field(None, ge=0, le=1)
+
+
+class SpeechStarted(Message):
+    """The person began to speak."""
+
+    type: ClassVar[str] = "speech_started"
+    turn_id: str
+    utterance_id: str
+
+
+class Partial(Message):
+    """What was understood so far: `text` begins with `committed`, which never changes again."""
+
+    type: ClassVar[str] = "partial"
+    turn_id: str
+    utterance_id: str
+    text: str
+    committed: str
+    language: str
+
+
+class Final(Message):
+    """What was understood; exactly one for an utterance."""
+
+    type: ClassVar[str] = "final"
+    turn_id: str
+    utterance_id: str
+    text: str
+    language: str
+    segments: list[Segment]
+
+
+class ReplyStarted(Message):
+    """An answer begins."""
+
+    type: ClassVar[str] = "reply_started"
+    turn_id: str
+    reply_id: str
+
+
+class Token(Message):
+    """More text of the answer."""
+
+    type: ClassVar[str] = "token"
+    turn_id: str
+    reply_id: str
+    text: str
+
+
+class SegmentStarted(Message):
+    """The audio that follows speaks `text`, from `start_ms` of the reply on."""
+
+    type: ClassVar[str] = "segment"
+    turn_id: str
+    reply_id: str
+    text: str
+    start_ms: int
+
+
+class ReplyDone(Message):
+    """The answer is over, and the turn is in the store. `text` is what was heard of it."""
+
+    type: ClassVar[str] = "reply_done"
+    turn_id: str
+    reply_id: str
+    text: str
+    finish_reason: Literal["stop", "length", "interrupted", "error"]
+    timings: dict[str, int] = Field(
+        description="Milliseconds from the end of speech (or the typed text) to each stage."
+    )
+
+
+class Interrupted(Message):
+    """The answer was stopped; no frame of it follows. `heard_text` is what the history keeps."""
+
+    type: ClassVar[str] = "interrupted"
+    turn_id: str
+    reply_id: str
+    heard_ms: int
+    heard_text: str
+
+
+class HqAudio(Message):
+    """A better rendering of the answer has replaced the stored one."""
+
+    type: ClassVar[str] = "hq_audio"
+    reply_id: str
+    url: str
+
+
+class Error(Message):
+    """Something went wrong; the session lives on unless it closes."""
+
+    type: ClassVar[str] = "error"
+    code: str
+    service: str
+    message: str
+    retryable: bool
+    retry_after_ms: int | None = None
+
+
+class Pong(Message):
+    """The answer to ping."""
+
+    type: ClassVar[str] = "pong"
+
+
+ClientMessage = Config | AudioChunk | TextInput | Commit | Clear | Cancel | Played | Edit | Resume | Ping
+ServerMessage = (
+    Ready | Loading | SpeechStarted | Partial | Final | ReplyStarted | Token | SegmentStarted | ReplyDone | Interrupted
+    | HqAudio | Error | Pong
+)  # fmt: skip
+CLIENT: Codec[ClientMessage] = Codec([Config, AudioChunk, TextInput, Commit, Clear, Cancel, Played, Edit, Resume, Ping])
+SERVER: Codec[ServerMessage] = Codec(
+    [
+        Ready, Loading, SpeechStarted, Partial, Final, ReplyStarted, Token, SegmentStarted, ReplyDone, Interrupted,
+        HqAudio, Error, Pong,
+    ]
+)  # fmt: skip

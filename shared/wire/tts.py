@@ -1,0 +1,106 @@
+"""gateway ↔ tts_service, `WS /v1/stream`: one connection speaks many replies, each named in every message.
+
+Out, a binary frame is `length of reply_id (1 byte) | reply_id | PCM16`, at the rate that `start` asked for; it belongs
+to the reply's last `segment`.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from shared.errors import InvalidAudio
+from shared.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, checked
+from shared.wire.codec import Codec, Message
+
+SPEECH_RATE = 24_000  # Hz, unless asked otherwise
+
+
+class Start(Message):
+    """A reply is going to be spoken."""
+
+    type: ClassVar[str] = "start"
+    reply_id: str = Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")
+    voice: str | None = Field(None, max_length=128, description="A voice of this service; its default unless told.")
+    language: str = Field("en", max_length=16, description="BCP 47; what text in no script of its own is read as.")
+    speed: float = Field(1.0, ge=0.25, le=4.0)
+    sample_rate: int = Field(
+        SPEECH_RATE, ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE, description="Of the PCM16 sent back, Hz."
+    )
+
+
+class Text(Message):
+    """More text of a reply, cut anywhere."""
+
+    type: ClassVar[str] = "text"
+    reply_id: str
+    delta: str
+
+
+class End(Message):
+    """The text of a reply is complete; `done` follows when all of it was spoken."""
+
+    type: ClassVar[str] = "end"
+    reply_id: str
+
+
+class Cancel(Message):
+    """Stop a reply; `done` with `cancelled` follows when its engine has stopped, and no audio after it."""
+
+    type: ClassVar[str] = "cancel"
+    reply_id: str
+
+
+class TtsReady(Message):
+    """The service can speak."""
+
+    type: ClassVar[str] = "ready"
+    engine: str
+    voices: list[str]
+
+
+class SegmentStarted(Message):
+    """The audio that follows speaks `text`, from `start_samples` of the reply on."""
+
+    type: ClassVar[str] = "segment"
+    reply_id: str
+    index: int
+    text: str
+    start_samples: int
+
+
+class Done(Message):
+    """The last message of a reply: all its audio came before."""
+
+    type: ClassVar[str] = "done"
+    reply_id: str
+    outcome: Literal["completed", "cancelled", "failed"]
+    total_samples: int
+
+
+class TtsError(Message):
+    """Something was wrong with a reply, or with the connection when `reply_id` is absent."""
+
+    type: ClassVar[str] = "error"
+    reply_id: str | None = None
+    code: str
+    message: str
+    retryable: bool = False
+
+
+TtsIn = Start | Text | End | Cancel
+TtsOut = TtsReady | SegmentStarted | Done | TtsError
+TTS_IN: Codec[TtsIn] = Codec([Start, Text, End, Cancel])
+TTS_OUT: Codec[TtsOut] = Codec([TtsReady, SegmentStarted, Done, TtsError])
+
+
+def encode_audio(reply_id: str, pcm: bytes) -> bytes:
+    """A binary frame with PCM16 of a reply."""
+    name = reply_id.encode("ascii")
+    return bytes([len(name)]) + name + pcm
+
+
+def decode_audio(frame: bytes) -> tuple[str, bytes]:
+    """(reply_id, PCM16) of a binary frame, or InvalidAudio."""
+    if not frame or len(frame) < 1 + frame[0] or not frame[1 : 1 + frame[0]].isascii():
+        raise InvalidAudio("The binary frame has no reply_id in front.")
+    return frame[1 : 1 + frame[0]].decode("ascii"), checked(frame[1 + frame[0] :])
