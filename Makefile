@@ -1,0 +1,51 @@
+# Every command of Parley. `make` alone lists them.
+SHELL := /bin/sh
+PORT ?= 8000
+export PORT WAV TEXT PERSONA
+PY := .venv/bin/python
+CODE := gateway asr_service llm_service tts_service shared deploy docs tests
+
+.DEFAULT_GOAL := help
+.PHONY: help run talk test check lint type cover docs format lock clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s:
+
+.venv/run.stamp: deploy/locks/local.txt
+	@sh deploy/setup.sh deploy/locks/local.txt $@
+
+.venv/dev.stamp: deploy/locks/dev.txt
+	@sh deploy/setup.sh deploy/locks/dev.txt $@ && touch .venv/run.stamp
+
+run: .venv/run.stamp  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
+	@exec sh deploy/run.sh
+
+talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parley, write reply.wav
+	@$(PY) -m gateway.talk --url http://127.0.0.1:$(PORT) --wav "$$WAV" --text "$$TEXT" --persona "$$PERSONA"
+
+test: .venv/dev.stamp  ## set up and run the tests
+	@$(PY) -m pytest
+
+check: lint type docs cover test  ## exactly what CI runs
+
+lint: .venv/dev.stamp
+	@$(PY) -m ruff format --check $(CODE)
+	@$(PY) -m ruff check $(CODE)
+
+type: .venv/dev.stamp
+	@$(PY) -m mypy
+
+cover: .venv/dev.stamp  ## full branch coverage of every core by its own tests alone
+	@$(PY) -m tests.support.own_coverage
+
+docs: .venv/dev.stamp  ## fail when a generated page differs from the code; `make docs WRITE=1` writes them
+	@$(PY) -m docs.generate $(if $(WRITE),--write,--check)
+
+format: .venv/dev.stamp  ## format the code
+	@$(PY) -m ruff format $(CODE) && $(PY) -m ruff check --fix $(CODE)
+
+lock: .venv/dev.stamp  ## solve the locks again from pyproject.toml
+	@sh deploy/lock.sh
+
+clean:  ## remove the environment and caches; conversations in var/ stay
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build

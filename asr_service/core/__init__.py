@@ -1,0 +1,1 @@
+"""Pure decisions: where speech begins and ends, and what of a reading is fixed."""

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Solve every lock again: one for each service's image, one for `make run`, one for tests. All agree with local.txt.
+set -eu
+solve() {
+    out=$1
+    shift
+    .venv/bin/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-annotate --no-header "$@" pyproject.toml --output-file "deploy/locks/$out.txt"
+}
+solve local --extra gateway --extra asr --extra llm --extra tts --extra run ${UPGRADE:+--upgrade}
+for service in gateway asr llm tts; do
+    solve "$service" --extra "$service" --constraint deploy/locks/local.txt
+done
+solve dev --extra gateway --extra asr --extra llm --extra tts --extra run --extra dev --constraint deploy/locks/local.txt

@@ -1,0 +1,116 @@
+"""The gateway's HTTP side: the WebSocket under its three names, personas, kept conversations, the page."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi.staticfiles import StaticFiles
+
+from gateway.client_socket import ClientSocket
+from gateway.dialects.native import error_of
+from gateway.llm_client import LlmClient
+from gateway.personas import load_personas
+from gateway.probe import probe_service
+from gateway.session import House, Session
+from gateway.settings import GatewaySettings
+from gateway.store import Store, open_store
+from shared import logs, metrics
+from shared.app import create_app
+from shared.errors import InternalError, NotFound, TooManySessions
+from shared.health import Readiness
+
+PAGE = Path(__file__).parent / "page"
+RETRY_AFTER_MS = 2_000
+log = logging.getLogger(__name__)
+
+
+def build_app(settings: GatewaySettings) -> FastAPI:
+    """The app of one gateway. Raises InvalidPersona when a persona file is wrong."""
+    personas = load_personas(settings.personas_dir)
+    readiness = Readiness()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(open_store(settings.database_url))
+            llm = LlmClient(settings.llm_url, settings.connect_timeout_s, settings.first_token_timeout_s)
+            stack.push_async_callback(llm.aclose)
+            readiness.checks["store"] = store.ready
+            readiness.checks.update({name: probe_service(url) for name, url in _services(settings).items()})
+            app.state.house = House(settings, llm, store, personas)
+            app.state.open_sessions = 0
+            yield
+
+    app = create_app("Parley gateway", readiness, lifespan)
+    _add_sockets(app, settings)
+    _add_resources(app)
+    app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    return app
+
+
+def _services(settings: GatewaySettings) -> dict[str, str]:
+    return {"asr_service": settings.asr_url, "llm_service": settings.llm_url, "tts_service": settings.tts_url}
+
+
+def _add_sockets(app: FastAPI, settings: GatewaySettings) -> None:
+    @app.websocket("/ws")
+    async def talk(websocket: WebSocket) -> None:
+        await _serve(websocket, settings, "local", "binary")
+
+    @app.websocket("/ws/chat")
+    async def talk_in_json(websocket: WebSocket) -> None:
+        await _serve(websocket, settings, "local", "json")
+
+    @app.websocket("/ws/{user_id}/{session_id}")
+    async def talk_as(websocket: WebSocket, user_id: str, session_id: str) -> None:
+        await _serve(websocket, settings, user_id[:128], "binary")
+
+
+async def _serve(websocket: WebSocket, settings: GatewaySettings, user_id: str, transport: str) -> None:
+    """One session, or a refusal at once; whatever breaks is told in one message and logged without what was said."""
+    await websocket.accept()
+    socket, state = ClientSocket(websocket), websocket.app.state
+    if state.open_sessions >= settings.max_sessions:
+        full = TooManySessions("Every session is taken.", service="gateway", retry_after_ms=RETRY_AFTER_MS)
+        return await socket.fail(full, error_of(full).to_json())
+    state.open_sessions += 1
+    metrics.SESSIONS.labels("gateway").inc()
+    session = Session(socket, state.house, user_id, transport)
+    try:
+        with logs.bound(session_id=session.session_id):
+            await session.run()
+            await socket.close()
+    except Exception:  # the border of a session: a fault of ours ends it, not the gateway
+        log.exception("a session failed", extra={"session_id": session.session_id})
+        fault = InternalError("Something went wrong on our side.", service="gateway")
+        await socket.fail(fault, error_of(fault).to_json())
+    finally:
+        state.open_sessions -= 1
+        metrics.SESSIONS.labels("gateway").dec()
+
+
+def _add_resources(app: FastAPI) -> None:
+    @app.get("/v1/personas")
+    async def list_personas(request: Request) -> dict[str, Any]:
+        personas = request.app.state.house.personas.values()
+        return {"data": [persona.model_dump(exclude={"system_prompt"}) for persona in personas]}
+
+    @app.get("/v1/conversations")
+    async def list_conversations(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        offset: Annotated[int, Query(ge=0)] = 0,
+    ) -> dict[str, Any]:
+        store: Store = request.app.state.house.store
+        return {"data": await store.conversations(limit, offset)}
+
+    @app.get("/v1/conversations/{conversation_id}")
+    async def read_conversation(request: Request, conversation_id: str) -> dict[str, Any]:
+        store: Store = request.app.state.house.store
+        turns = await store.turns(conversation_id)
+        if turns is None:
+            raise NotFound("There is no such conversation.")
+        return {"id": conversation_id, "turns": turns}

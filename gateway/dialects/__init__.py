@@ -1,0 +1,1 @@
+"""How clients speak: each dialect turns its wire messages into a conversation's events and its actions back."""

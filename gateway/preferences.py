@@ -1,0 +1,44 @@
+"""What one client asked for, by `config`; what it left out keeps its value."""
+
+from dataclasses import dataclass, field
+
+from gateway.personas import Persona
+from shared.wire import asr, native, tts
+
+
+@dataclass(slots=True)
+class Preferences:
+    """The settings of one session."""
+
+    persona: Persona
+    sample_rate: int = asr.STREAM_RATE
+    language: str | None = None
+    voice: str | None = None
+    model: str | None = None
+    is_dialogue: bool = True
+    endpointing: asr.Endpointing | None = None
+    audio_out: native.AudioOut = field(default_factory=native.AudioOut)
+
+    def take(self, config: native.Config) -> None:
+        """Adopt everything that `config` sets, but the persona: that is the session's to look up."""
+        self.sample_rate = config.sample_rate or self.sample_rate
+        self.language = config.language or self.language
+        self.voice = config.voice or self.voice
+        self.model = config.model or self.model
+        self.is_dialogue = config.mode == "dialogue" if config.mode else self.is_dialogue
+        self.endpointing = config.endpointing or self.endpointing
+        self.audio_out = config.audio_out or self.audio_out
+
+    def for_recogniser(self) -> asr.Configure:
+        """What the asr_service is told."""
+        language = self.language or self.persona.language
+        return asr.Configure(sample_rate=self.sample_rate, language=language, endpointing=self.endpointing)
+
+    def for_speech(self, reply_id: str) -> tts.Start:
+        """What the tts_service is told of a reply."""
+        return tts.Start(
+            reply_id=reply_id,
+            voice=self.voice or self.persona.voice,
+            language=self.persona.language,
+            sample_rate=self.audio_out.sample_rate,
+        )

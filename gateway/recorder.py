@@ -1,0 +1,78 @@
+"""Keep each turn that ended, in their order, and only then tell the client that it is done."""
+
+import logging
+from collections.abc import Callable
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.core.actions import CommitTurn
+from gateway.core.history import History
+from gateway.store import KeptTurn, Store
+from gateway.timings import TurnTimings
+from shared import clock, metrics
+from shared.errors import InternalError, Overloaded
+from shared.wire import native
+from shared.wire.codec import Message
+
+TURNS_WAITING = 64
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """The turns of one session on their way into the store."""
+
+    def __init__(self, store: Store, session_id: str, user_id: str, tell: Callable[[Message], None]) -> None:
+        self._store = store
+        self._session_id = session_id
+        self._user_id = user_id
+        self._tell = tell
+        self._send, self._receive = anyio.create_memory_object_stream[tuple[CommitTurn, KeptTurn]](TURNS_WAITING)
+
+    def commit(self, action: CommitTurn, persona: str, history: History, timings: TurnTimings) -> None:
+        """Put a turn into the next prompts and queue it for the store; Overloaded when the store stands still."""
+        if action.reply_id is not None:
+            history.add(action.user_text, action.heard_text)
+        timings.reach("done", clock.now_s())
+        kept = KeptTurn(
+            turn_id=action.turn_id,
+            persona=persona,
+            user_text=action.user_text,
+            heard_text=action.heard_text,
+            heard_ms=action.heard_ms,
+            finish_reason=action.finish_reason.value,
+            timings=timings.as_ms(),
+            ended_at=clock.today(),
+        )
+        timings.publish()
+        metrics.TURNS.labels(action.finish_reason.value).inc()
+        try:
+            self._send.send_nowait((action, kept))
+        except anyio.WouldBlock:
+            raise Overloaded("Turns cannot be kept fast enough.", service="gateway") from None
+
+    def close(self) -> None:
+        """No more turns come; `run` ends when those that wait are kept."""
+        self._send.close()
+
+    async def run(self) -> None:
+        """Keep turns until closed. A cancel loses the turns that wait; the session gives it time before."""
+        async for action, kept in self._receive:
+            try:
+                await self._store.add_turn(self._session_id, self._user_id, kept)
+            except SQLAlchemyError:
+                log.exception("a turn could not be kept", extra={"turn_id": kept.turn_id})
+                lost = InternalError("This turn could not be kept.", service="gateway")
+                self._tell(native.Error(code=lost.code, service="gateway", message=lost.message, retryable=False))
+            if action.reply_id is not None:
+                self._tell(_done(action, action.reply_id, kept))
+
+
+def _done(action: CommitTurn, reply_id: str, kept: KeptTurn) -> native.ReplyDone:
+    return native.ReplyDone(
+        turn_id=action.turn_id,
+        reply_id=reply_id,
+        text=action.heard_text,
+        finish_reason=action.finish_reason.value,
+        timings=kept.timings,
+    )

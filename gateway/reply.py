@@ -1,0 +1,219 @@
+"""One attempt at an answer, from the question to the last sample heard.
+
+Five small tasks in one cancel scope: think (tokens from the LLM), speak (text to the TTS), listen (its audio into a
+bounded stream), play (audio to the client, never further ahead of the ear than `lead_ms`), follow (what was heard, told
+to the conversation). Whatever fails is told to the conversation as a StageFailed of this reply; nothing else leaves.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from gateway.core import events as on
+from gateway.core.events import ConversationEvent, FinishReason, Stage
+from gateway.core.playout import Playout
+from gateway.llm_client import LlmClient, Question
+from gateway.outbox import AudioFrame, Outbox
+from gateway.tts_link import Speech, SpokenReply, speak
+from shared import clock, pcm
+from shared.errors import ParleyError
+from shared.wire import native, tts
+
+AUDIO_AHEAD = 24  # pieces of at most 100 ms that a reply may hold back while it waits for its release or for playout
+FOLLOW_EVERY_S = 0.1
+
+Post = Callable[[ConversationEvent], Awaitable[None]]
+Heard = tts.SegmentStarted | Speech
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOrder:
+    """What a reply is made of: the question, how it is to be spoken, and where it goes."""
+
+    turn_id: str
+    reply_id: str
+    question: Question
+    speech: tts.Start
+    is_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every reply of a session uses."""
+
+    llm: LlmClient
+    tts_url: str
+    connect_timeout_s: float
+    lead_ms: int
+    outbox: Outbox
+    post: Post
+
+
+class ReplyRun:
+    """A reply under way. `say`, `finish`, `release` and `mark` never wait."""
+
+    def __init__(self, order: ReplyOrder, around: Surroundings) -> None:
+        self.order = order
+        self.playout = Playout(order.speech.sample_rate)
+        self._around = around
+        self._scope = anyio.CancelScope()
+        self._unspoken: list[str] = []
+        self._said: list[str] = []
+        self._has_text = anyio.Event()
+        self._is_text_complete = False
+        self._released = anyio.Event()
+        self._is_all_sent = False
+        self._news = anyio.Event()
+        if not order.is_held:
+            self._released.set()
+
+    def say(self, text: str) -> None:
+        """Text that is to be spoken. Bounded by the answer's own limit of tokens."""
+        self._unspoken.append(text)
+        self._said.append(text)
+        self._has_text.set()
+
+    def finish(self) -> None:
+        """The text is complete."""
+        self._is_text_complete = True
+        self._has_text.set()
+
+    def release(self) -> None:
+        """The audio may go to the client."""
+        self._released.set()
+
+    def mark(self, ms: int) -> None:
+        """The client played so much."""
+        self.playout.mark(ms, clock.now_s())
+        self._announce_news()
+
+    def cancel(self) -> None:
+        """Stop everything; the services are told and waited for in the background."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Until all was heard, it failed, or it was cancelled."""
+        with self._scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._guard, self._think, Stage.LLM, name="think")
+                tasks.start_soon(self._guard, self._voice, Stage.TTS, name="voice")
+                tasks.start_soon(self._follow, name="follow")
+
+    async def _guard(self, work: Callable[[], Awaitable[None]], stage: Stage) -> None:
+        try:
+            await work()
+        except ParleyError as failure:
+            reply_id = self.order.reply_id
+            await self._post(on.StageFailed(stage, failure.code, failure.message, failure.retryable, reply_id))
+
+    async def _post(self, event: ConversationEvent) -> None:
+        await self._around.post(event)
+
+    async def _think(self) -> None:
+        reply_id, finish_reason = self.order.reply_id, FinishReason.STOP
+        async with self._around.llm.answer(self.order.question) as deltas:
+            async for delta in deltas:
+                if delta.text:
+                    await self._post(on.ReplyDelta(reply_id, delta.text))
+                finish_reason = delta.finish_reason or finish_reason
+        await self._post(on.ReplyTextEnded(reply_id, finish_reason))
+
+    async def _voice(self) -> None:
+        around, start = self._around, self.order.speech
+        send, receive = anyio.create_memory_object_stream[Heard](AUDIO_AHEAD)
+        async with speak(around.tts_url, start, around.connect_timeout_s) as spoken:
+            await _side_by_side(
+                lambda: self._speak(spoken), lambda: self._listen(spoken, send), lambda: self._play(receive)
+            )
+
+    async def _speak(self, spoken: SpokenReply) -> None:
+        while True:
+            await self._has_text.wait()
+            self._has_text = anyio.Event()
+            text, self._unspoken = "".join(self._unspoken), []
+            is_last = self._is_text_complete
+            if text:
+                await spoken.say(text)
+            if is_last:
+                return await spoken.finish()
+
+    async def _listen(self, spoken: SpokenReply, send: MemoryObjectSendStream[Heard]) -> None:
+        is_first = True
+        async with send:
+            async for heard in spoken.output():
+                if is_first and isinstance(heard, Speech):
+                    is_first = False
+                    await self._post(on.AudioReady(self.order.reply_id))
+                await send.send(heard)
+
+    async def _play(self, receive: MemoryObjectReceiveStream[Heard]) -> None:
+        """Hand audio to the client once it may hear it, and no faster than `lead_ms` ahead of its ear."""
+        async with receive:
+            async for heard in receive:
+                await self._released.wait()
+                if isinstance(heard, Speech):
+                    await self._send_audio(heard.pcm)
+                else:
+                    await self._send_segment(heard)
+        self.playout.end("".join(self._said))
+        self._is_all_sent = True
+        self._announce_news()
+
+    async def _send_segment(self, segment: tts.SegmentStarted) -> None:
+        order = self.order
+        self.playout.add_segment(segment.text, segment.start_samples)
+        start_ms = pcm.ms_of(segment.start_samples, order.speech.sample_rate)
+        await self._around.outbox.put(
+            native.SegmentStarted(turn_id=order.turn_id, reply_id=order.reply_id, text=segment.text, start_ms=start_ms)
+        )
+
+    async def _send_audio(self, audio: bytes) -> None:
+        while (ahead_ms := self.playout.lead_ms(clock.now_s()) - self._around.lead_ms) > 0:
+            await self._until_news(max(20, ahead_ms) / 1000)
+        await self._around.outbox.put(AudioFrame(self.order.reply_id, audio))
+        self.playout.add_audio(pcm.samples_of(audio), clock.now_s())
+
+    async def _follow(self) -> None:
+        """Tell what was heard as it is heard, and at last that all was."""
+        await self._released.wait()
+        reply_id = self.order.reply_id
+        while True:
+            await self._until_news(self._until_next_mark_s())
+            now = clock.now_s()
+            heard = self.playout.heard_ms(now), self.playout.heard_text(now)
+            if self._is_all_sent and self.playout.is_finished(now):
+                return await self._post(on.PlayoutFinished(reply_id, *heard))
+            await self._post(on.PlayoutMarked(reply_id, *heard))
+
+    def _until_next_mark_s(self) -> float:
+        next_at_s = self.playout.next_change_at(clock.now_s())
+        return FOLLOW_EVERY_S if next_at_s is None else min(FOLLOW_EVERY_S, max(0.001, next_at_s - clock.now_s()))
+
+    async def _until_news(self, at_most_s: float) -> None:
+        """Wait for a mark of the client or the end of the audio, but not longer."""
+        with anyio.move_on_after(at_most_s):
+            await self._news.wait()
+
+    def _announce_news(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+
+async def _side_by_side(*works: Callable[[], Awaitable[None]]) -> None:
+    """Run all to their end; the first typed failure stops the others and is raised as itself."""
+    failures: list[ParleyError] = []
+
+    async def run(work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except ParleyError as failure:
+            failures.append(failure)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for work in works:
+            tasks.start_soon(run, work)
+    if failures:
+        raise failures[0]

@@ -1,0 +1,33 @@
+"""Settings of the gateway, read from `GATEWAY_…`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import ServiceSettings, state_folder
+
+
+class GatewaySettings(ServiceSettings):
+    """Where the services are, how much one person may ask for, and where turns are kept."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
+    asr_url: str = Field("ws://127.0.0.1:8002", pattern=r"^wss?://", description="The asr_service.")
+    llm_url: str = Field("http://127.0.0.1:8001", pattern=r"^https?://", description="The llm_service.")
+    tts_url: str = Field("ws://127.0.0.1:8003", pattern=r"^wss?://", description="The tts_service.")
+    database_url: str = Field(
+        f"sqlite+aiosqlite:///{state_folder()}/parley.db", description="Where turns are kept (SQLAlchemy URL)."
+    )
+    personas_dir: Path = Field(Path(__file__).parent / "personas", description="Folder of persona files.")
+    default_persona: str = Field("assistant", description="The persona of a session that names none.")
+    max_sessions: int = Field(16, ge=1, le=10_000, description="Sessions at once; one more is refused at once.")
+    speculates: bool = Field(True, description="Prepare answers at the first pause that could be the end.")
+    reply_max_tokens: int = Field(320, ge=1, le=8_192, description="Longest answer, in tokens of the model.")
+    history_max_turns: int = Field(8, ge=1, le=200, description="Earlier turns that a prompt may hold.")
+    history_max_chars: int = Field(1_600, ge=200, le=200_000, description="Characters of earlier turns in a prompt.")
+    lead_ms: int = Field(2_000, ge=200, le=30_000, description="Audio sent ahead of what was heard.")
+    connect_timeout_s: float = Field(1.5, gt=0, le=60, description="How long a service may take to accept.")
+    first_token_timeout_s: float = Field(15.0, gt=0, le=600, description="How long the first token may take.")
+    overlap_ms: int = Field(150, ge=0, le=5_000, description="Speech over an answer that lasts so long stops it.")

@@ -1,0 +1,100 @@
+"""The speech of one reply: a connection to the tts_service that lives as long as the reply is being spoken.
+
+A connection of its own for each reply gives each its own back-pressure (docs/adr/0005): a reply that waits for playout
+never holds up the next one. Leaving the block cancels what is still being made, and waits until the engine has stopped.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from shared.errors import EngineFailed, ParleyError, ServiceUnavailable
+from shared.wire import tts
+
+CANCEL_TIMEOUT_S = 1.0
+_GONE = "The speech service cannot be reached."
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """PCM16 of the last segment."""
+
+    pcm: bytes
+
+
+class SpokenReply:
+    """Text in, segments and speech out, of one reply."""
+
+    def __init__(self, connection: ClientConnection, reply_id: str) -> None:
+        self._connection = connection
+        self._reply_id = reply_id
+        self.is_over = False
+
+    async def start(self, start: tts.Start) -> None:
+        await self._send(start)
+
+    async def say(self, text: str) -> None:
+        """More text. A cancel leaves it sent or unsent, never in part."""
+        await self._send(tts.Text(reply_id=self._reply_id, delta=text))
+
+    async def finish(self) -> None:
+        """No more text comes."""
+        await self._send(tts.End(reply_id=self._reply_id))
+
+    async def cancel(self) -> None:
+        """Stop, and wait until the service says that the engine has stopped."""
+        await self._send(tts.Cancel(reply_id=self._reply_id))
+        async for _ in self.output():
+            pass
+
+    async def output(self) -> AsyncIterator[tts.SegmentStarted | Speech]:
+        """Segments and their speech until all is spoken; raises ServiceUnavailable or EngineFailed."""
+        while not self.is_over:
+            try:
+                frame = await self._connection.recv()
+            except ConnectionClosed:
+                raise ServiceUnavailable(_GONE, service="tts") from None
+            if isinstance(frame, bytes):
+                yield Speech(tts.decode_audio(frame)[1])
+                continue
+            message = tts.TTS_OUT.decode(frame)
+            if isinstance(message, tts.SegmentStarted):
+                yield message
+            elif isinstance(message, tts.TtsError):
+                raise EngineFailed("The speech engine failed.", service="tts")
+            elif isinstance(message, tts.Done):
+                self.is_over = True
+
+    async def _send(self, message: tts.TtsIn) -> None:
+        try:
+            await self._connection.send(message.to_json())
+        except ConnectionClosed:
+            raise ServiceUnavailable(_GONE, service="tts") from None
+
+
+@asynccontextmanager
+async def speak(url: str, start: tts.Start, connect_timeout_s: float) -> AsyncIterator[SpokenReply]:
+    """Open the speech of a reply. Raises ServiceUnavailable when the service is not there."""
+    try:
+        with anyio.fail_after(connect_timeout_s):
+            connection = await connect(f"{url}/v1/stream", compression=None, proxy=None, max_size=None)
+    except (OSError, TimeoutError, WebSocketException):
+        raise ServiceUnavailable(_GONE, service="tts") from None
+    spoken = SpokenReply(connection, start.reply_id)
+    try:
+        await spoken.start(start)
+        yield spoken
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CANCEL_TIMEOUT_S):
+            await _end(spoken, connection)
+
+
+async def _end(spoken: SpokenReply, connection: ClientConnection) -> None:
+    if not spoken.is_over:
+        with suppress(ParleyError):  # it failed or is gone already: there is nothing left to stop
+            await spoken.cancel()
+    await connection.close()
