@@ -21,6 +21,8 @@ QUEUE_PIECES = 64  # at 16 kHz about 8 s of audio
 OVERRUN_S = 5.0
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
+_GONE = "Speech recognition cannot be reached; listening goes on as soon as it is back."
+
 Listener = Callable[[asr.AsrOut | StageFailed], Awaitable[None]]
 
 
@@ -68,16 +70,16 @@ class AsrLink:
     async def run(self) -> None:
         """Keep a connection until cancelled; an outage is told once, and again only after the service was back."""
         attempt = 0
-        while True:
-            connection = await self._connect()
-            if connection is not None:
-                attempt = 0
-                await self._converse(connection)
-            if attempt == 0:
-                failure = "Speech recognition cannot be reached; listening again as soon as it is back."
-                await self._listener(StageFailed(Stage.ASR, "service_unavailable", failure, True))
-            await anyio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
-            attempt += 1
+        with self._send_queue, self._queue:
+            while True:
+                connection = await self._connect()
+                if connection is not None:
+                    attempt = 0
+                    await self._converse(connection)
+                if attempt == 0:
+                    await self._listener(StageFailed(Stage.ASR, "service_unavailable", _GONE, True))
+                await anyio.sleep(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)])
+                attempt += 1
 
     async def _connect(self) -> ClientConnection | None:
         try:

@@ -34,9 +34,15 @@ class Delta:
 class LlmClient:
     """The llm_service, reached by OpenAI chat completions."""
 
-    def __init__(self, base_url: str, connect_timeout_s: float, first_token_timeout_s: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        connect_timeout_s: float,
+        first_token_timeout_s: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         timeout = httpx.Timeout(first_token_timeout_s, connect=connect_timeout_s)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False, transport=transport)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Self
 
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
@@ -51,6 +52,13 @@ class Recorder:
         except anyio.WouldBlock:
             raise Overloaded("Turns cannot be kept fast enough.", service="gateway") from None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._send.close()
+        self._receive.close()
+
     def close(self) -> None:
         """No more turns come; `run` ends when those that wait are kept."""
         self._send.close()
@@ -59,7 +67,8 @@ class Recorder:
         """Keep turns until closed. A cancel loses the turns that wait; the session gives it time before."""
         async for action, kept in self._receive:
             try:
-                await self._store.add_turn(self._session_id, self._user_id, kept)
+                with anyio.CancelScope(shield=True):  # a transaction is never cut: it is kept or it failed
+                    await self._store.add_turn(self._session_id, self._user_id, kept)
             except SQLAlchemyError:
                 log.exception("a turn could not be kept", extra={"turn_id": kept.turn_id})
                 lost = InternalError("This turn could not be kept.", service="gateway")

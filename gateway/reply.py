@@ -7,6 +7,7 @@ to the conversation). Whatever fails is told to the conversation as a StageFaile
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -25,6 +26,7 @@ AUDIO_AHEAD = 24  # pieces of at most 100 ms that a reply may hold back while it
 FOLLOW_EVERY_S = 0.1
 
 Post = Callable[[ConversationEvent], Awaitable[None]]
+Work = Callable[[], Awaitable[None]]
 Heard = tts.SegmentStarted | Speech
 
 
@@ -101,7 +103,7 @@ class ReplyRun:
                 tasks.start_soon(self._guard, self._voice, Stage.TTS, name="voice")
                 tasks.start_soon(self._follow, name="follow")
 
-    async def _guard(self, work: Callable[[], Awaitable[None]], stage: Stage) -> None:
+    async def _guard(self, work: Work, stage: Stage) -> None:
         try:
             await work()
         except ParleyError as failure:
@@ -123,10 +125,9 @@ class ReplyRun:
     async def _voice(self) -> None:
         around, start = self._around, self.order.speech
         send, receive = anyio.create_memory_object_stream[Heard](AUDIO_AHEAD)
-        async with speak(around.tts_url, start, around.connect_timeout_s) as spoken:
-            await _side_by_side(
-                lambda: self._speak(spoken), lambda: self._listen(spoken, send), lambda: self._play(receive)
-            )
+        async with receive, send, speak(around.tts_url, start, around.connect_timeout_s) as spoken:
+            works = (partial(self._speak, spoken), partial(self._listen, spoken, send), partial(self._play, receive))
+            await _side_by_side(*works, watch=spoken.watch)
 
     async def _speak(self, spoken: SpokenReply) -> None:
         while True:
@@ -201,11 +202,11 @@ class ReplyRun:
         self._news = anyio.Event()
 
 
-async def _side_by_side(*works: Callable[[], Awaitable[None]]) -> None:
-    """Run all to their end; the first typed failure stops the others and is raised as itself."""
+async def _side_by_side(*works: Work, watch: Work) -> None:
+    """Run all works to their end, watched; the first typed failure stops everything and is raised as itself."""
     failures: list[ParleyError] = []
 
-    async def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def run(work: Work) -> None:
         try:
             await work()
         except ParleyError as failure:
@@ -213,7 +214,10 @@ async def _side_by_side(*works: Callable[[], Awaitable[None]]) -> None:
             tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        for work in works:
-            tasks.start_soon(run, work)
+        tasks.start_soon(run, watch)
+        async with anyio.create_task_group() as working:
+            for work in works:
+                working.start_soon(run, work)
+        tasks.cancel_scope.cancel()
     if failures:
         raise failures[0]

@@ -90,6 +90,10 @@ class Session:
     async def run(self) -> None:
         """Serve the client until it leaves; its last turn is kept before this returns."""
         self._tell(native.Ready(session_id=self.session_id, token=ids.new_id("tok"), capabilities=CAPABILITIES))
+        with self._inbox_send, self._inbox, self._recorder:
+            await self._serve()
+
+    async def _serve(self) -> None:
         async with anyio.create_task_group() as tasks:
             for work in (self._read, self._write, self._asr.run, self._end_overrun):
                 tasks.start_soon(self._guard, work, name=f"session {work.__name__}")
@@ -125,8 +129,7 @@ class Session:
             case native.Config():
                 await self._configure(frame)
             case native.TextInput(text=text):
-                self._timings.set_zero(clock.now_s())
-                await self._post(on.TextTyped(text))
+                await self._take_text(text)
             case native.Commit():
                 await self._asr.flush()
             case native.Clear():
@@ -138,6 +141,11 @@ class Session:
                 self._tell(native.Pong())
             case native.Edit() | native.Resume():
                 raise Unsupported(f"This server does not do {frame.type!r} yet.", service="gateway")
+
+    async def _take_text(self, text: str) -> None:
+        if self._conversation.state is State.LISTENING:
+            self._timings.set_zero(clock.now_s())
+        await self._post(on.TextTyped(text))
 
     async def _hear(self, audio: bytes) -> None:
         self._heard_samples += pcm.samples_of(audio) * asr.STREAM_RATE // self._wants.sample_rate

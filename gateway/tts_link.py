@@ -7,6 +7,7 @@ never holds up the next one. Leaving the block cancels what is still being made,
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,6 +17,9 @@ from shared.errors import EngineFailed, ParleyError, ServiceUnavailable
 from shared.wire import tts
 
 CANCEL_TIMEOUT_S = 1.0
+# A reply that waits for playout reads nothing, so only writing tells that the service died. No pong is waited for.
+PING_S = 0.4
+_PLAIN: dict[str, Any] = {"compression": None, "proxy": None, "max_size": None}
 _GONE = "The speech service cannot be reached."
 
 
@@ -51,6 +55,12 @@ class SpokenReply:
         async for _ in self.output():
             pass
 
+    async def watch(self) -> None:
+        """Until the speech is over or its connection breaks, which is noticed here also while nobody reads."""
+        await self._connection.wait_closed()
+        if not self.is_over:
+            raise ServiceUnavailable(_GONE, service="tts")
+
     async def output(self) -> AsyncIterator[tts.SegmentStarted | Speech]:
         """Segments and their speech until all is spoken; raises ServiceUnavailable or EngineFailed."""
         while not self.is_over:
@@ -81,7 +91,7 @@ async def speak(url: str, start: tts.Start, connect_timeout_s: float) -> AsyncIt
     """Open the speech of a reply. Raises ServiceUnavailable when the service is not there."""
     try:
         with anyio.fail_after(connect_timeout_s):
-            connection = await connect(f"{url}/v1/stream", compression=None, proxy=None, max_size=None)
+            connection = await connect(f"{url}/v1/stream", ping_interval=PING_S, ping_timeout=None, **_PLAIN)
     except (OSError, TimeoutError, WebSocketException):
         raise ServiceUnavailable(_GONE, service="tts") from None
     spoken = SpokenReply(connection, start.reply_id)

@@ -1,0 +1,1 @@
+"""Pure decisions: who speaks now, what was heard, what the next prompt says."""

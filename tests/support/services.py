@@ -1,0 +1,211 @@
+"""Stand-ins for the three services: each does what a test tells it, and notes what it was told."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import httpx
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from shared.wire import asr, tts
+
+PIECE = b"\x00\x10" * 240  # 10 ms of a level at 24 kHz
+
+
+class Tally:
+    """Things that happened, which a test may wait for."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._changed = anyio.Event()
+
+    def add(self, what: str) -> None:
+        self.seen.append(what)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def wait_for(self, what: str, count: int = 1) -> None:
+        """Until `what` was noted `count` times; the test's own timeout is the limit."""
+        while self.seen.count(what) < count:
+            await self._changed.wait()
+
+
+class FakeAsr:
+    """A recogniser that hears what the test says."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.audio_bytes = 0
+        self._connections: set[ServerConnection] = set()
+        self._server: Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        self._server = await serve(self._converse, "127.0.0.1", self.port, compression=None)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Go away as a killed process does: every connection is cut."""
+        assert self._server is not None
+        for connection in list(self._connections):
+            connection.transport.abort()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def say(self, *messages: asr.AsrOut) -> None:
+        """Tell the gateway what was heard."""
+        for connection in list(self._connections):
+            for message in messages:
+                await connection.send(message.to_json())
+
+    async def utter(self, text: str, utterance_id: str, *, candidate: bool = True) -> None:
+        """One whole utterance."""
+        await self.say(asr.SpeechStarted(utterance_id=utterance_id, at_samples=0))
+        await self.say(partial(text, utterance_id))
+        if candidate:
+            await self.say(asr.Candidate(utterance_id=utterance_id, text=text, at_samples=0))
+        await self.say(
+            asr.Endpoint(utterance_id=utterance_id, at_samples=0, reason="silence"), final(text, utterance_id)
+        )
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        self._connections.add(connection)
+        self.tally.add("connected")
+        try:
+            async for frame in connection:
+                if isinstance(frame, bytes):
+                    self.audio_bytes += len(frame)
+                    self.tally.add("audio")
+                else:
+                    self.tally.add(json.loads(frame)["type"])
+        except ConnectionClosed:
+            pass
+        finally:
+            self._connections.discard(connection)
+            self.tally.add("disconnected")
+
+
+def partial(text: str, utterance_id: str) -> asr.Partial:
+    return asr.Partial(utterance_id=utterance_id, text=text, committed="", language="en", at_samples=0)
+
+
+def final(text: str, utterance_id: str) -> asr.Final:
+    return asr.Final(
+        utterance_id=utterance_id,
+        text=text,
+        language="en",
+        segments=[],
+        start_samples=0,
+        end_samples=0,
+        reason="silence",
+    )
+
+
+@dataclass
+class FakeTts:
+    """A voice that makes `pieces` pieces of 10 ms for each text, and stops when told."""
+
+    pieces: int = 3
+    tally: Tally = field(default_factory=Tally)
+    texts: list[str] = field(default_factory=list)
+    is_silent: bool = False  # takes text and makes nothing, until it is told to end
+    port: int = 0
+    _connections: set[ServerConnection] = field(default_factory=set)
+    _server: Server | None = None
+
+    async def start(self) -> None:
+        self._server = await serve(self._converse, "127.0.0.1", self.port, compression=None)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        for connection in list(self._connections):
+            connection.transport.abort()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        self._connections.add(connection)
+        try:
+            await self._speak(connection)
+        except ConnectionClosed:
+            pass
+        finally:
+            self._connections.discard(connection)
+            self.tally.add("disconnected")
+
+    async def _speak(self, connection: ServerConnection) -> None:
+        sent, index = 0, 0
+        async for frame in connection:
+            message = tts.TTS_IN.decode(str(frame))
+            self.tally.add(message.type)
+            if isinstance(message, tts.Text):
+                self.texts.append(message.delta)
+                if self.is_silent:
+                    continue
+                reply_id = message.reply_id
+                segment = tts.SegmentStarted(
+                    reply_id=reply_id, index=index, text=message.delta.strip(), start_samples=sent
+                )
+                await connection.send(segment.to_json())
+                for _ in range(self.pieces):
+                    await connection.send(tts.encode_audio(reply_id, PIECE))
+                sent, index = sent + self.pieces * len(PIECE) // 2, index + 1
+            elif isinstance(message, tts.End | tts.Cancel):
+                outcome = "completed" if isinstance(message, tts.End) else "cancelled"
+                done = tts.Done(reply_id=message.reply_id, outcome=outcome, total_samples=sent)
+                await connection.send(done.to_json())
+
+
+class FakeLlm(httpx.AsyncBaseTransport):
+    """A language model that says `tokens`; with a gate it waits before each of them until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.tokens = ["Hello ", "there, ", "my friend."]
+        self.gate: anyio.Semaphore | None = None
+        self.status = 200
+        self.is_down = False
+        self.cuts_after: int | None = None
+        self.prompts: list[list[dict[str, str]]] = []
+        self.tally = Tally()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_down:
+            raise httpx.ConnectError("refused")
+        self.prompts.append(json.loads(await request.aread())["messages"])
+        self.tally.add("asked")
+        return httpx.Response(self.status, content=self._stream())
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        try:
+            for index, token in enumerate(self.tokens):
+                if self.gate is not None:
+                    await self.gate.acquire()
+                if index == self.cuts_after:
+                    return
+                yield sse({"choices": [{"index": 0, "delta": {"content": token}}]})
+            yield sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            yield b"data: [DONE]\n\n"
+        finally:
+            self.tally.add("closed")
+
+
+def sse(event: dict[str, object]) -> bytes:
+    return f"data: {json.dumps(event)}\n\n".encode()
+
+
+@asynccontextmanager
+async def services() -> AsyncIterator[tuple[FakeAsr, FakeLlm, FakeTts]]:
+    """All three, started."""
+    recogniser, voice = FakeAsr(), FakeTts()
+    await recogniser.start()
+    await voice.start()
+    try:
+        yield recogniser, FakeLlm(), voice
+    finally:
+        with anyio.CancelScope(shield=True):
+            await recogniser.stop()
+            await voice.stop()
