@@ -1,1 +1,0 @@
-"""Pure decisions that more than one service needs."""
