@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.staticfiles import StaticFiles
 
@@ -13,10 +14,10 @@ from gateway.client_socket import ClientSocket
 from gateway.dialects.native import error_of
 from gateway.llm_client import LlmClient
 from gateway.personas import load_personas
-from gateway.probe import probe_service
 from gateway.session import House, Session
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
+from gateway.watch import ServiceWatch
 from shared import logs, metrics
 from shared.app import create_app
 from shared.errors import InternalError, NotFound, TooManySessions
@@ -39,10 +40,14 @@ def build_app(settings: GatewaySettings) -> FastAPI:
             llm = LlmClient(settings.llm_url, settings.connect_timeout_s, settings.first_token_timeout_s)
             stack.push_async_callback(llm.aclose)
             readiness.checks["store"] = store.ready
-            readiness.checks.update({name: probe_service(url) for name, url in _services(settings).items()})
-            app.state.house = House(settings, llm, store, personas)
+            watch = ServiceWatch(_services(settings))
+            readiness.checks.update({name: watch.check(name) for name in _services(settings)})
+            app.state.house = House(settings, llm, store, personas, watch)
             app.state.open_sessions = 0
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks.start_soon(watch.run, name="watch")
             yield
+            tasks.cancel_scope.cancel()
 
     app = create_app("Parley gateway", readiness, lifespan)
     _add_sockets(app, settings)

@@ -1,8 +1,9 @@
 """One attempt at an answer, from the question to the last sample heard.
 
-Five small tasks in one cancel scope: think (tokens from the LLM), speak (text to the TTS), listen (its audio into a
-bounded stream), play (audio to the client, never further ahead of the ear than `lead_ms`), follow (what was heard, told
-to the conversation). Whatever fails is told to the conversation as a StageFailed of this reply; nothing else leaves.
+Small tasks in one cancel scope: think (tokens from the LLM), tell (them to the conversation, not far ahead of the
+voice), speak (text to the TTS), listen (its audio into a bounded stream), play (audio to the client, never further
+ahead of the ear than `lead_ms`), follow (what was heard, told to the conversation). Whatever fails is told to the
+conversation as a StageFailed of this reply; nothing else leaves.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,8 +16,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from gateway.core import events as on
 from gateway.core.events import ConversationEvent, FinishReason, Stage
 from gateway.core.playout import Playout
-from gateway.llm_client import LlmClient, Question
+from gateway.llm_client import Delta, LlmClient, Question
 from gateway.outbox import AudioFrame, Outbox
+from gateway.text_pace import TextPace
 from gateway.tts_link import Speech, SpokenReply, speak
 from shared import clock, pcm
 from shared.errors import ParleyError
@@ -24,6 +26,8 @@ from shared.wire import native, tts
 
 AUDIO_AHEAD = 24  # pieces of at most 100 ms that a reply may hold back while it waits for its release or for playout
 FOLLOW_EVERY_S = 0.1
+THOUGHTS = 16_384  # deltas of one answer that wait to be told; the limit of tokens keeps answers below it
+DRY_MS = 300
 
 Post = Callable[[ConversationEvent], Awaitable[None]]
 Work = Callable[[], Awaitable[None]]
@@ -65,6 +69,7 @@ class ReplyRun:
         self._said: list[str] = []
         self._has_text = anyio.Event()
         self._is_text_complete = False
+        self._pace = TextPace(self._is_ear_dry)
         self._released = anyio.Event()
         self._is_all_sent = False
         self._news = anyio.Event()
@@ -97,9 +102,11 @@ class ReplyRun:
 
     async def run(self) -> None:
         """Until all was heard, it failed, or it was cancelled."""
-        with self._scope:
+        send, receive = anyio.create_memory_object_stream[Delta](THOUGHTS)
+        with self._scope, send, receive:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._guard, self._think, Stage.LLM, name="think")
+                tasks.start_soon(self._guard, partial(self._think, send), Stage.LLM, name="think")
+                tasks.start_soon(self._tell, receive, name="tell")
                 tasks.start_soon(self._guard, self._voice, Stage.TTS, name="voice")
                 tasks.start_soon(self._follow, name="follow")
 
@@ -113,14 +120,28 @@ class ReplyRun:
     async def _post(self, event: ConversationEvent) -> None:
         await self._around.post(event)
 
-    async def _think(self) -> None:
-        reply_id, finish_reason = self.order.reply_id, FinishReason.STOP
+    async def _think(self, thoughts: MemoryObjectSendStream[Delta]) -> None:
+        """Read the answer as fast as it is written; the last delta names the reason of its end."""
+        finish_reason = FinishReason.STOP
         async with self._around.llm.answer(self.order.question) as deltas:
             async for delta in deltas:
-                if delta.text:
-                    await self._post(on.ReplyDelta(reply_id, delta.text))
                 finish_reason = delta.finish_reason or finish_reason
-        await self._post(on.ReplyTextEnded(reply_id, finish_reason))
+                if delta.text:
+                    await thoughts.send(Delta(delta.text))
+        await thoughts.send(Delta(finish_reason=finish_reason))
+
+    async def _tell(self, thoughts: MemoryObjectReceiveStream[Delta]) -> None:
+        """Hand the answer on, no further ahead of its voice than the pace allows."""
+        reply_id = self.order.reply_id
+        async for delta in thoughts:
+            if delta.finish_reason is not None:
+                return await self._post(on.ReplyTextEnded(reply_id, delta.finish_reason))
+            await self._pace.wait()
+            self._pace.hand_on(delta.text)
+            await self._post(on.ReplyDelta(reply_id, delta.text))
+
+    def _is_ear_dry(self) -> bool:
+        return self._released.is_set() and self.playout.lead_ms(clock.now_s()) < DRY_MS
 
     async def _voice(self) -> None:
         around, start = self._around, self.order.speech
@@ -144,7 +165,9 @@ class ReplyRun:
         is_first = True
         async with send:
             async for heard in spoken.output():
-                if is_first and isinstance(heard, Speech):
+                if isinstance(heard, tts.SegmentStarted):
+                    self._pace.voice(heard.text)
+                elif is_first:
                     is_first = False
                     await self._post(on.AudioReady(self.order.reply_id))
                 await send.send(heard)

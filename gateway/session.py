@@ -28,7 +28,7 @@ from gateway.core import actions as do
 from gateway.core import events as on
 from gateway.core.actions import ConversationAction
 from gateway.core.conversation import Conversation
-from gateway.core.events import ConversationEvent, StageFailed
+from gateway.core.events import ConversationEvent, Stage, StageFailed
 from gateway.core.history import History
 from gateway.core.params import ConversationParams
 from gateway.core.transitions import State
@@ -42,12 +42,14 @@ from gateway.reply import ReplyOrder, ReplyRun, Surroundings
 from gateway.settings import GatewaySettings
 from gateway.store import Store
 from gateway.timings import TurnTimings
+from gateway.watch import ServiceWatch
 from shared import clock, ids, metrics, pcm
-from shared.errors import BadRequest, InvalidMessage, Overloaded, ParleyError, Unsupported
+from shared.errors import BadRequest, InvalidMessage, Overloaded, ParleyError, ServiceUnavailable, Unsupported
 from shared.wire import asr, native
 from shared.wire.codec import Message
 
 INBOX_EVENTS = 256
+OUTAGES = {"llm_service": Stage.LLM, "tts_service": Stage.TTS}
 LAST_WORDS_S = 3.0  # for turns that ended with the connection to reach the store
 CAPABILITIES = ["partials", "barge_in", "speculation", "playout_marks", "personas", "transcription"]
 
@@ -60,6 +62,7 @@ class House:
     llm: LlmClient
     store: Store
     personas: Mapping[str, Persona]
+    watch: ServiceWatch
 
 
 class Session:
@@ -85,12 +88,13 @@ class Session:
         )
         self._reply: ReplyRun | None = None
         self._timings = TurnTimings(0.0)
+        self._told_down = ""  # the service whose failure the client was told of in this turn
         self._heard_samples = 0  # of the client's audio, at 16 kHz
 
     async def run(self) -> None:
         """Serve the client until it leaves; its last turn is kept before this returns."""
         self._tell(native.Ready(session_id=self.session_id, token=ids.new_id("tok"), capabilities=CAPABILITIES))
-        with self._inbox_send, self._inbox, self._recorder:
+        with self._inbox_send, self._inbox, self._recorder, self._house.watch.told(self._note_outage):
             await self._serve()
 
     async def _serve(self) -> None:
@@ -184,6 +188,12 @@ class Session:
         if event is not None:
             await self._post(event)
 
+    def _note_outage(self, service: str) -> None:
+        """A service went away while nobody needed it; of the recogniser its link tells."""
+        stage = OUTAGES.get(service)
+        if stage is not None and self._told_down != stage:
+            self._refuse(ServiceUnavailable(f"The {service} went away; it is expected back.", service=stage.value))
+
     # 3. conversation -----------------------------------------------------------------------------------------------
 
     async def _post(self, event: ConversationEvent) -> None:
@@ -228,6 +238,11 @@ class Session:
                 self._announce(action)
 
     def _announce(self, action: Announcement) -> None:
+        if isinstance(action, do.AnnounceError):
+            metrics.ERRORS.labels("gateway", action.code).inc()
+            self._told_down = action.service
+        elif isinstance(action, do.AnnounceReplyStarted):
+            self._told_down = ""
         if isinstance(action, do.AnnounceFinal):
             self._timings.reach("final", clock.now_s())
         self._tell(message_of(action))

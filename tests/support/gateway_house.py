@@ -15,6 +15,7 @@ from gateway.personas import load_personas
 from gateway.session import House, Session
 from gateway.settings import GatewaySettings
 from gateway.store import open_store
+from gateway.watch import ServiceWatch
 from tests.support.client import MemoryClient
 from tests.support.services import FakeAsr, FakeLlm, FakeTts, services
 
@@ -56,7 +57,7 @@ async def open_house(folder: Path, **settings: Any) -> AsyncIterator[TestHouse]:
             asr_url=f"ws://127.0.0.1:{recogniser.port}", tts_url=f"ws://127.0.0.1:{voice.port}", **settings
         )
         llm = LlmClient("http://llm", 1.0, 5.0, model)
-        house = House(wanted, llm, store, load_personas(wanted.personas_dir))
+        house = House(wanted, llm, store, load_personas(wanted.personas_dir), ServiceWatch({}))
         async with anyio.create_task_group() as tasks:
             test_house = TestHouse(house, recogniser, model, voice, tasks)
             yield test_house

@@ -1,0 +1,84 @@
+"""Sequences of events for a conversation: in any order, with ids that are live, stale, doubled or unknown.
+
+A Step names no id: which one is meant is known only when the conversation has come so far. So a sequence can be drawn
+whole, shrunk, and repeated.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from gateway.core import events as on
+from gateway.core.events import ConversationEvent, FinishReason, SegmentHeard, Stage
+from tests.support.conversation_laws import Watched
+
+PICKS = 8
+TEXTS = ["", "hello", "Hello!", "hello there", "你好", "。", "mhm", "stop"]
+HEARD = [(0, ""), (100, "It"), (500, "It is"), (500, "It is noon."), (900, "It is noon."), (0, ""), (400, ""), (-1, "")]
+WAITS_S = [0.0, 0.02, 0.1, 0.4, 2.0, 15.0, 60.0]
+ENDS = [FinishReason.STOP, FinishReason.LENGTH]
+STAGES = list(Stage)
+
+Maker = Callable[[str, str, int], ConversationEvent]  # of an utterance's id, a reply's id, and a number below PICKS
+EVENTS: dict[type[ConversationEvent], tuple[int, Maker]] = {
+    on.SpeechStarted: (16, lambda u, r, i: on.SpeechStarted(u)),
+    on.PartialHeard: (8, lambda u, r, i: on.PartialHeard(u, TEXTS[i])),
+    on.CandidateHeard: (16, lambda u, r, i: on.CandidateHeard(u, TEXTS[i])),
+    on.SpeechResumed: (4, lambda u, r, i: on.SpeechResumed(u)),
+    on.EndpointReached: (14, lambda u, r, i: on.EndpointReached(u)),
+    on.FinalHeard: (18, lambda u, r, i: on.FinalHeard(u, TEXTS[i], "en", (SegmentHeard(0.0, 1.0, TEXTS[i]),))),
+    on.UtteranceCleared: (3, lambda u, r, i: on.UtteranceCleared()),
+    on.TextTyped: (6, lambda u, r, i: on.TextTyped(TEXTS[i])),
+    on.CancelAsked: (2, lambda u, r, i: on.CancelAsked()),
+    on.PersonaChanged: (1, lambda u, r, i: on.PersonaChanged()),
+    on.ReplyDelta: (16, lambda u, r, i: on.ReplyDelta(r, TEXTS[i])),
+    on.ReplyTextEnded: (8, lambda u, r, i: on.ReplyTextEnded(r, ENDS[i % 2])),
+    on.AudioReady: (24, lambda u, r, i: on.AudioReady(r)),
+    on.PlayoutMarked: (14, lambda u, r, i: on.PlayoutMarked(r, *HEARD[i])),
+    on.PlayoutFinished: (8, lambda u, r, i: on.PlayoutFinished(r, *HEARD[i])),
+    on.StageFailed: (5, lambda u, r, i: on.StageFailed(STAGES[i % 3], "engine_failed", "No.", True, (r, None)[i % 2])),
+    on.Disconnected: (1, lambda u, r, i: on.Disconnected()),
+    on.Tick: (6, lambda u, r, i: on.Tick()),
+}
+KINDS = [kind for kind, (weight, _) in EVENTS.items() for _ in range(weight)]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happens: what, to whom (0 is a stranger, 1 one that is over, the rest the live one), and when."""
+
+    kind: type[ConversationEvent]
+    whom: int
+    variant: int
+    wait_s: float
+
+
+def random_steps(chance: Random, count: int) -> list[Step]:
+    """Steps drawn by chance."""
+    return [
+        Step(chance.choice(KINDS), chance.randrange(PICKS), chance.randrange(PICKS), chance.choice(WAITS_S))
+        for _ in range(count)
+    ]
+
+
+def play(watched: Watched, steps: list[Step], now: float = 0.0) -> float:
+    """Let the steps happen, from this moment on; the moment of the last one."""
+    utterances = [f"utt_{now}"]
+    for step in steps:
+        now += step.wait_s
+        if step.kind is on.SpeechStarted and step.whom > 1:
+            utterances.append(f"{utterances[0]}_{len(utterances)}")
+        _, make = EVENTS[step.kind]
+        watched.handle(make(_utterance(step, utterances), _reply(step, watched), step.variant), now)
+    return now
+
+
+def _utterance(step: Step, utterances: list[str]) -> str:
+    """A stranger's, the one before, or the current one; a start with the last of them begins a new one."""
+    return "utt_unknown" if step.whom == 0 else utterances[-2:][0] if step.whom == 1 else utterances[-1]
+
+
+def _reply(step: Step, watched: Watched) -> str:
+    """A stranger's, the one before, or the one in flight."""
+    known = [*watched.books][-2:]
+    return "rpl_unknown" if step.whom == 0 or not known else known[0] if step.whom == 1 else watched.live or known[-1]

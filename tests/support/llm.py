@@ -1,0 +1,89 @@
+"""Serve an app on loopback, and read chat completions from it as a client does."""
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+
+from llm_service.app import assemble
+from llm_service.engines.base import Engine
+from llm_service.settings import LlmSettings
+
+HELLO = [{"role": "user", "content": "Hello, how are you?"}]
+DONE = "[DONE]"
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    """The address at which the app is served inside the block."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        await server.is_up.wait()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+
+
+@asynccontextmanager
+async def talking_to(engine: Engine, settings: LlmSettings | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service around an engine."""
+    app = assemble(settings or LlmSettings(engine="fake"), engine)
+    async with serving(app) as address, httpx.AsyncClient(base_url=address, timeout=20, trust_env=False) as client:
+        yield client
+
+
+async def streamed(client: httpx.AsyncClient, **fields: Any) -> list[str]:
+    """The payloads of a streamed answer, `[DONE]` too."""
+    body = {"messages": HELLO, "stream": True, **fields}
+    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+        await check_ok(response)
+        return [payload async for payload in payloads(response)]
+
+
+async def payloads(response: httpx.Response) -> AsyncIterator[str]:
+    """Each event's payload, when it comes."""
+    async for line in response.aiter_lines():
+        if line:
+            assert line.startswith("data: "), line
+            yield line.removeprefix("data: ")
+
+
+async def check_ok(response: httpx.Response) -> None:
+    if response.status_code != 200:
+        raise AssertionError(f"{response.status_code}: {(await response.aread()).decode()}")
+
+
+def text_of(events: list[str]) -> str:
+    """The whole answer."""
+    deltas = [choice["delta"].get("content", "") for event in loaded(events) for choice in event.get("choices", [])]
+    return "".join(deltas)
+
+
+def loaded(events: list[str]) -> list[dict[str, Any]]:
+    """The JSON of the events."""
+    return [json.loads(event) for event in events if event != DONE]
+
+
+def sample(name: str, **labels: str) -> float:
+    """A figure of this process's metrics; 0 before it was counted first."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
