@@ -1,7 +1,7 @@
 """Stand-ins for the three services: each does what a test tells it, and notes what it was told."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -160,6 +160,20 @@ class FakeTts:
                 await connection.send(done.to_json())
 
 
+class Body(httpx.AsyncByteStream):
+    """The body of an answer that notes when its reader closed it."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], on_close: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._on_close = on_close
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        self._on_close()
+
+
 class FakeLlm(httpx.AsyncBaseTransport):
     """A language model that says `tokens`; with a gate it waits before each of them until the test lets it go on."""
 
@@ -177,20 +191,17 @@ class FakeLlm(httpx.AsyncBaseTransport):
             raise httpx.ConnectError("refused")
         self.prompts.append(json.loads(await request.aread())["messages"])
         self.tally.add("asked")
-        return httpx.Response(self.status, content=self._stream())
+        return httpx.Response(self.status, stream=Body(self._events(), lambda: self.tally.add("closed")))
 
-    async def _stream(self) -> AsyncIterator[bytes]:
-        try:
-            for index, token in enumerate(self.tokens):
-                if self.gate is not None:
-                    await self.gate.acquire()
-                if index == self.cuts_after:
-                    return
-                yield sse({"choices": [{"index": 0, "delta": {"content": token}}]})
-            yield sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-            yield b"data: [DONE]\n\n"
-        finally:
-            self.tally.add("closed")
+    async def _events(self) -> AsyncIterator[bytes]:
+        for index, token in enumerate(self.tokens):
+            if self.gate is not None:
+                await self.gate.acquire()
+            if index == self.cuts_after:
+                return
+            yield sse({"choices": [{"index": 0, "delta": {"content": token}}]})
+        yield sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        yield b"data: [DONE]\n\n"
 
 
 def sse(event: dict[str, object]) -> bytes:
