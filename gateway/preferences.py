@@ -23,7 +23,7 @@ class Preferences:
         """Adopt everything that `config` sets, but the persona: that is the session's to look up."""
         self.sample_rate = config.sample_rate or self.sample_rate
         self.language = config.language or self.language
-        self.voice = config.voice or self.voice
+        self.voice = config.voice or (None if config.persona else self.voice)  # a persona brings its own
         self.model = config.model or self.model
         self.is_dialogue = config.mode == "dialogue" if config.mode else self.is_dialogue
         self.endpointing = config.endpointing or self.endpointing

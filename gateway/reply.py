@@ -167,6 +167,7 @@ class ReplyRun:
             async for heard in spoken.output():
                 if isinstance(heard, tts.SegmentStarted):
                     self._pace.voice(heard.text)
+                    self.playout.add_segment(heard.text, heard.start_samples)
                 elif is_first:
                     is_first = False
                     await self._post(on.AudioReady(self.order.reply_id))
@@ -187,7 +188,6 @@ class ReplyRun:
 
     async def _send_segment(self, segment: tts.SegmentStarted) -> None:
         order = self.order
-        self.playout.add_segment(segment.text, segment.start_samples)
         start_ms = pcm.ms_of(segment.start_samples, order.speech.sample_rate)
         await self._around.outbox.put(
             native.SegmentStarted(turn_id=order.turn_id, reply_id=order.reply_id, text=segment.text, start_ms=start_ms)

@@ -74,6 +74,7 @@ class Session:
         self._house = house
         settings = house.settings
         self._wants = Preferences(house.personas[settings.default_persona])
+        self._next_persona = self._wants.persona
         params = ConversationParams(speculates=settings.speculates, overlap_s=settings.overlap_ms / 1000)
         self._conversation = Conversation(params, ids.new_id)
         self._history = History(
@@ -156,16 +157,20 @@ class Session:
         await self._asr.hear(audio)
 
     async def _configure(self, config: native.Config) -> None:
-        persona = self._persona(config.persona) if config.persona else self._wants.persona
+        persona = self._persona(config.persona) if config.persona else self._next_persona
         self._wants.take(config)
         if config.audio_out:
             self._encoder.transport = config.audio_out.transport
         self._conversation.params = replace(self._conversation.params, replies=self._wants.is_dialogue)
-        if persona is not self._wants.persona:
-            self._wants.persona, self._wants.voice = persona, config.voice
-            self._history.clear(persona.system_prompt)
+        if persona is not self._next_persona:
+            self._next_persona = persona
             await self._post(on.PersonaChanged())
         await self._asr.configure(self._wants.for_recogniser())
+
+    def _change_persona(self, persona: Persona) -> None:
+        """After the conversation has let go of the one before, whose last turn is still theirs."""
+        self._wants.persona = persona
+        self._history.clear(persona.system_prompt)
 
     def _persona(self, persona_id: str) -> Persona:
         try:
@@ -206,6 +211,8 @@ class Session:
             event = await self._next_event()
             for action in self._conversation.handle(event, clock.now_s()):
                 self._perform(action, tasks)
+            if isinstance(event, on.PersonaChanged):
+                self._change_persona(self._next_persona)
 
     async def _next_event(self) -> ConversationEvent:
         deadline_s = self._conversation.deadline()

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from shared import logs
-from shared.errors import BadRequest, InternalError, InvalidMessage, NotFound, ParleyError, error_body
+from shared.errors import BadRequest, InternalError, InvalidJson, InvalidMessage, NotFound, ParleyError, error_body
 from shared.health import READY, Readiness
 from shared.settings import ServiceSettings
 
@@ -55,15 +55,13 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        param = ".".join(str(part) for part in first["loc"] if part != "body")
-        invalid = InvalidMessage(f"{param or 'body'}: {first['msg']}", param=param or None)
+        invalid = _first_fault(error)
         return JSONResponse(error_body(invalid), status_code=invalid.status)
 
     @app.exception_handler(HTTPException)
     async def answer_http(_: Request, error: HTTPException) -> JSONResponse:
         known = NotFound(str(error.detail)) if error.status_code == 404 else BadRequest(str(error.detail))
-        return JSONResponse(error_body(known), status_code=error.status_code)
+        return JSONResponse(error_body(known), status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def answer_fault(_: Request, error: Exception) -> JSONResponse:
@@ -71,19 +69,32 @@ def _answer_errors(app: FastAPI) -> None:
         return JSONResponse(error_body(InternalError("Something went wrong on our side.")), status_code=500)
 
 
+def _first_fault(error: RequestValidationError) -> InvalidJson | InvalidMessage:
+    """What is wrong first: `loc` is the place (body, query, path …) and then the field."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return InvalidJson("The body is not JSON.")
+    place, *field = map(str, first["loc"])
+    param = ".".join(field)
+    return InvalidMessage(f"{param or place}: {first['msg']}.", param=param or None)
+
+
 def serve(app: FastAPI, settings: ServiceSettings, service: str, **options: Any) -> None:
     """Serve until SIGTERM or SIGINT: stop accepting, let connections finish for the grace, then cancel them."""
     logs.configure(service, settings.log_level)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        ws="websockets-sansio",  # its send() waits for a slow reader (tests/shell/test_shared_app.py)
-        ws_max_size=WIRE_LIMIT_BYTES,
-        ws_ping_interval=20.0,
-        ws_ping_timeout=20.0,
-        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
-        **options,
-    )
+    uvicorn.run(app, **server_options(settings), **options)
+
+
+def server_options(settings: ServiceSettings) -> dict[str, Any]:
+    """How uvicorn serves each of our apps."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,
+        "access_log": False,
+        "ws": "websockets-sansio",  # its send() waits for a slow reader (tests/shell/test_shared_app.py)
+        "ws_max_size": WIRE_LIMIT_BYTES,
+        "ws_ping_interval": 20.0,
+        "ws_ping_timeout": 20.0,
+        "timeout_graceful_shutdown": max(1, round(settings.shutdown_grace_s)),
+    }

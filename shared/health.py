@@ -1,5 +1,6 @@
 """Live and ready: a service lives when it answers at all, and is ready when every part it needs says so."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ import anyio
 Check = Callable[[], Awaitable[str]]  # "ready", or a sentence that says what is missing
 READY = "ready"
 CHECK_TIMEOUT_S = 1.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +20,17 @@ class Readiness:
 
     async def report(self) -> dict[str, str]:
         """Part → `ready`, or what is missing in plain words."""
-        found: dict[str, str] = {}
+        found = dict.fromkeys(self.checks, "does not answer")
 
         async def ask(name: str, check: Check) -> None:
-            found[name] = "does not answer"
-            with anyio.move_on_after(CHECK_TIMEOUT_S):
-                found[name] = await check()
+            try:
+                with anyio.move_on_after(CHECK_TIMEOUT_S):
+                    found[name] = await check()
+            except Exception:  # the border of a check: a fault in one part leaves the others' answers
+                found[name] = "failed"
+                log.exception("a readiness check failed", extra={"part": name})
 
         async with anyio.create_task_group() as tasks:
             for name, check in self.checks.items():
                 tasks.start_soon(ask, name, check)
-        return {name: found[name] for name in self.checks}
+        return found

@@ -1,7 +1,7 @@
 """The one crossing between the event loop and blocking engines: a call, or an iterator read as a bounded stream."""
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -38,7 +38,8 @@ async def iterate(
     """Read a blocking iterator as a stream of at most `capacity` waiting items.
 
     A slow reader blocks the iterator's thread, not the loop. Leaving the block sets the stop token and returns when the
-    iterator has ended on its own thread. Its exception ends the stream and is raised as the block is left.
+    iterator has ended on its own thread, a generator by being closed; one that still waits for a thread is never made.
+    Its exception ends the stream and is raised as the block is left, unless the block itself raises.
     """
     stop, failures = StopToken(), list[Exception]()
     send, receive = anyio.create_memory_object_stream[T](capacity)
@@ -46,9 +47,12 @@ async def iterate(
         tasks.start_soon(_pump, make, stop, send, failures, limiter)
         try:
             yield receive
+        except Exception as failure:  # raised again below, as itself: the task group would put it into a group
+            failures.insert(0, failure)
         finally:
             stop.stop()
             receive.close()
+            tasks.cancel_scope.cancel()
     if failures:
         raise failures[0]
 
@@ -60,16 +64,27 @@ async def _pump(
     failures: list[Exception],
     limiter: CapacityLimiter | None,
 ) -> None:
-    def drain() -> None:
+    def run() -> None:
         try:
-            for item in make(stop):
-                if stop.is_stopped():
-                    return
-                run_in_loop(send.send, item)
-        except anyio.BrokenResourceError:
-            return  # the reader left
+            _drain(make(stop), stop, send)
         except Exception as failure:  # an engine may raise anything; the reader's task raises it again
             failures.append(failure)
 
-    with send, anyio.CancelScope(shield=True):  # the thread ends by its stop token, and has ended when this returns
-        await anyio.to_thread.run_sync(drain, limiter=limiter)
+    with send:
+        async with limiter or anyio.to_thread.current_default_thread_limiter():  # a cancel here: nothing was begun
+            with anyio.CancelScope(shield=True):  # the thread ends by its stop token, and has ended when this returns
+                await anyio.to_thread.run_sync(run, limiter=CapacityLimiter(1))
+
+
+def _drain(items: Iterator[T], stop: StopToken, send: MemoryObjectSendStream[T]) -> None:
+    """Runs on the thread; closes a generator there, rather than wherever its last reference is dropped."""
+    try:
+        for item in items:
+            if stop.is_stopped():
+                return
+            run_in_loop(send.send, item)
+    except anyio.BrokenResourceError:
+        return  # the reader left
+    finally:
+        if isinstance(items, Generator):
+            items.close()

@@ -131,7 +131,8 @@ class Playout:
             if heard <= 0:
                 break
             if heard < length:
-                return segment.begin + _heard_words(segment.text, heard, length) or chars
+                words = _heard_words(segment.text, heard, length)
+                return segment.begin + words if words else chars
             chars = segment.end
         return chars
 
@@ -149,13 +150,13 @@ class Playout:
 
 def _heard_words(text: str, heard: int, length: int) -> int:
     """How many characters of `text` are whole words of it, when `heard` of its `length` samples were heard."""
-    total, weight, chars = _weight(text), 0, 0
+    total, said, chars = _weight(text), 0, 0
     for piece in pieces(text):
-        weight += _weight(piece)
-        if weight * length > heard * total:
+        said_then = said + _weight(piece)
+        if said_then * length > heard * total:
             break
-        chars += len(piece)
-    return chars
+        said, chars = said_then, chars + len(piece)
+    return chars if said else 0  # signs alone are not heard before the words that follow them
 
 
 def _weight(text: str) -> int:

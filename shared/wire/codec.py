@@ -55,8 +55,8 @@ class Codec(Generic[M]):
 
 def load_object(text: str) -> dict[str, Any]:
     """The JSON object in `text`; raises MessageTooLarge or InvalidJson."""
-    if len(text) > MESSAGE_LIMIT_BYTES:
-        raise MessageTooLarge(f"A message has at most {MESSAGE_LIMIT_BYTES} bytes; this one has {len(text)}.")
+    if (size := size_bytes(text)) > MESSAGE_LIMIT_BYTES:
+        raise MessageTooLarge(f"A message has at most {MESSAGE_LIMIT_BYTES} bytes; this one has {size}.")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -64,6 +64,11 @@ def load_object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidJson("The text frame is JSON, but no object.")
     return found
+
+
+def size_bytes(text: str) -> int:
+    """How many bytes `text` has in UTF-8; free for ASCII, which is most of what is sent."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def check_frame(pcm: bytes) -> bytes:

@@ -61,7 +61,7 @@ class TextInput(Message):
     """A typed turn."""
 
     type: ClassVar[str] = "text"
-    text: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+    text: str = Field(max_length=TEXT_LIMIT_CHARS, pattern=r"\S", description="Not blank.")
 
 
 class Commit(Message):

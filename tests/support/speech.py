@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "cases" / "speech"
 
 def speech(name: str) -> bytes:
     """What `tests/cases/speech/<name>.wav` says."""
-    with wave.open(str(FOLDER / f"{name}.wav")) as file:
+    with wave.open(str(FOLDER / f"{name}.wav"), "rb") as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (RATE, 2, 1)
         return file.readframes(file.getnframes())
 

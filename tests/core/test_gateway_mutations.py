@@ -1,0 +1,137 @@
+"""The laws of a conversation are worth something: faults planted into it are caught, each by the law that it breaks."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from gateway.core import actions as do
+from gateway.core import events as on
+from gateway.core.conversation import Actions, Conversation
+from gateway.core.events import ConversationEvent, FinishReason
+from gateway.core.params import ConversationParams
+from gateway.core.transitions import TRANSITIONS, State
+from gateway.core.turn import Reply
+from tests.support import conversation_laws as laws
+from tests.support.conversation_steps import play, random_steps
+
+pytestmark = pytest.mark.core
+
+SEQUENCES, LENGTH = 2_000, 30
+
+
+class NoStaleGate(Conversation):
+    def _is_stale(self, event: ConversationEvent) -> bool:
+        return False
+
+
+class ReplyKeptOnResume(Conversation):
+    def _unspeculate(self, event: on.SpeechResumed, now: float) -> Actions:
+        return []
+
+
+class EveryCandidatePrepared(Conversation):
+    def _speculate(self, event: on.CandidateHeard, now: float) -> Actions:
+        return self._request(event.text, is_held=True)
+
+
+class MissingDeadline(Conversation):
+    def _await_final(self, event: on.EndpointReached, now: float) -> Actions:
+        answered = super()._await_final(event, now)
+        self._deadline = None
+        return answered
+
+
+class DeadEnd(Conversation):
+    def _take_last_partial(self, event: on.Tick | on.StageFailed, now: float) -> Actions:
+        return []
+
+
+class UnheardTextCommitted(Conversation):
+    def _close_turn(self, reply: Reply | None, reason: FinishReason) -> Actions:
+        if reply is not None:
+            reply.heard_text = reply.text
+        return super()._close_turn(reply, reason)
+
+
+class AbsurdOverlap(Conversation):
+    def _overlap(self, event: on.SpeechStarted, now: float) -> Actions:
+        answered = super()._overlap(event, now)
+        self._deadline = now + 3600.0
+        return answered
+
+
+class HeldReplyAnnounced(Conversation):
+    def _request(self, prompt: str, *, is_held: bool) -> Actions:
+        requested = super()._request(prompt, is_held=is_held)
+        early = do.AnnounceReplyStarted(self._open.turn_id, self._current.reply_id)
+        return [*requested, early] if is_held else requested
+
+
+class HeldReplyHeard(Conversation):
+    def accepts(self, reply_id: str) -> bool:
+        return self._reply is not None and self._reply.reply_id == reply_id
+
+
+class WhateverWasHeldReleased(Conversation):
+    def _answer(self, now: float) -> Actions:
+        return self._release(self._reply, now) if self._reply and self._open.user_text else super()._answer(now)
+
+
+class FinalCountedTwice(Conversation):
+    def _consume(self, utterance_id: str) -> None:
+        pass
+
+
+class CancelForgotten(Conversation):
+    def _withdraw_reply(self) -> Actions:
+        return [action for action in super()._withdraw_reply() if not isinstance(action, do.CancelReply)]
+
+
+class InterruptionForgotten(Conversation):
+    def _withdraw_reply(self) -> Actions:
+        return [action for action in super()._withdraw_reply() if not isinstance(action, do.AnnounceInterrupted)]
+
+
+def broken_law(make: Callable[[ConversationParams, Callable[[str], str]], Conversation]) -> str:
+    """The first law that conversations by chance break, or nothing."""
+    chance = Random(11)
+    for _ in range(SEQUENCES):
+        watched = laws.Watched(make(ConversationParams(), laws.names()))
+        try:
+            watched.close(watched.settle(play(watched, random_steps(chance, LENGTH))))
+        except laws.LawBroken as broken:
+            return broken.law
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("faulty", "law"),
+    [
+        (NoStaleGate, laws.STALE_IS_DROPPED),
+        (ReplyKeptOnResume, laws.RESUMED_WITHDRAWS),
+        (EveryCandidatePrepared, laws.ONE_REPLY),
+        (MissingDeadline, laws.DEADLINE),
+        (DeadEnd, laws.TICKS),
+        (UnheardTextCommitted, laws.HEARD_ALONE),
+        (AbsurdOverlap, laws.DEADLINE),
+        (HeldReplyAnnounced, laws.HELD_IS_SILENT),
+        (HeldReplyHeard, laws.ACCEPTS),
+        (WhateverWasHeldReleased, laws.FITS_QUESTION),
+        (FinalCountedTwice, laws.FINAL_ONCE),
+        (CancelForgotten, laws.OVER_IS_SILENT),
+        (InterruptionForgotten, laws.ANNOUNCED_ENDS),
+    ],
+)
+def test_a_planted_fault_is_caught_by_its_law(faulty: type[Conversation], law: str) -> None:
+    assert broken_law(faulty) == law
+
+
+@pytest.mark.parametrize("state", [State.SPEAKING, State.OVERLAP])
+def test_an_end_of_playout_that_is_mishandled_is_caught(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRANSITIONS[state], on.PlayoutFinished, "_note_heard")
+    assert broken_law(Conversation) == laws.HEARD_TO_THE_END
+
+
+def test_without_a_fault_no_law_is_broken() -> None:
+    assert broken_law(Conversation) == ""
