@@ -144,7 +144,5 @@ def event_of(message: asr.AsrOut) -> ConversationEvent | None:
         case asr.Final():
             segments = tuple(on.SegmentHeard(one.start, one.end, one.text) for one in message.segments)
             return on.FinalHeard(message.utterance_id, message.text, message.language, segments)
-        case asr.AsrError():
-            return on.StageFailed(Stage.ASR, message.code, message.message, message.retryable)
-        case asr.AsrReady():
+        case asr.AsrReady() | asr.AsrError():  # an error of the recogniser costs no turn: its final comes all the same
             return None

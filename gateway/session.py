@@ -183,6 +183,9 @@ class Session:
 
     async def _note_heard(self, heard: asr.AsrOut | StageFailed) -> None:
         """From the recogniser: an event for the conversation, and the moment at which the person stopped speaking."""
+        if isinstance(heard, asr.AsrError):
+            error = {"code": heard.code, "message": heard.message, "retryable": heard.retryable}
+            self._tell(native.Error(service=Stage.ASR.value, **error))
         event = heard if isinstance(heard, StageFailed) else event_of(heard)
         is_users_turn = self._conversation.state is State.USER_SPEAKING
         if is_users_turn and isinstance(heard, asr.Candidate | asr.Endpoint):

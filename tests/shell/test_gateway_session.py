@@ -341,3 +341,15 @@ async def test_a_client_that_reads_nothing_is_let_go(tmp_path: Path, monkeypatch
         for _ in range(20):
             client.send(type="ping")
         await house.asr.tally.wait_for("disconnected")
+
+
+async def test_an_error_of_the_recogniser_is_told_and_costs_no_turn(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        client, _ = await house.open()
+        await house.asr.say(asr.SpeechStarted(utterance_id="utt_1", at_samples=0))
+        await house.asr.say(asr.AsrError(code="unsupported", message="Only English is understood."))
+        await house.asr.say(final("what I said before", "utt_1"))
+        done = await client.see("reply_done")
+
+        assert (await client.see("error"))["service"] == "asr"
+        assert done["text"] == ANSWER
