@@ -13,7 +13,7 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from shared.errors import EngineFailed, ParleyError, ServiceUnavailable
+from shared.errors import EngineFailed, Overloaded, ParleyError, ServiceUnavailable
 from shared.wire import tts
 
 CANCEL_TIMEOUT_S = 1.0
@@ -75,7 +75,7 @@ class SpokenReply:
             if isinstance(message, tts.SegmentStarted):
                 yield message
             elif isinstance(message, tts.TtsError):
-                raise EngineFailed("The speech engine failed.", service="tts")
+                raise _failure(message)
             elif isinstance(message, tts.Done):
                 self.is_over = True
 
@@ -84,6 +84,12 @@ class SpokenReply:
             await self._connection.send(message.to_json())
         except ConnectionClosed:
             raise ServiceUnavailable(_GONE, service="tts") from None
+
+
+def _failure(error: tts.TtsError) -> ParleyError:
+    if error.code in (ServiceUnavailable.code, Overloaded.code):
+        return ServiceUnavailable("The speech service is not ready.", service="tts")
+    return EngineFailed("The speech engine failed.", service="tts")
 
 
 @asynccontextmanager

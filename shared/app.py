@@ -79,10 +79,10 @@ def _first_fault(error: RequestValidationError) -> InvalidJson | InvalidMessage:
     return InvalidMessage(f"{param or place}: {first['msg']}.", param=param or None)
 
 
-def serve(app: FastAPI, settings: ServiceSettings, service: str, **options: Any) -> None:
+def serve(app: FastAPI, settings: ServiceSettings, service: str) -> None:
     """Serve until SIGTERM or SIGINT: stop accepting, let connections finish for the grace, then cancel them."""
     logs.configure(service, settings.log_level)
-    uvicorn.run(app, **server_options(settings), **options)
+    uvicorn.run(app, **server_options(settings))
 
 
 def server_options(settings: ServiceSettings) -> dict[str, Any]:
@@ -94,6 +94,7 @@ def server_options(settings: ServiceSettings) -> dict[str, Any]:
         "access_log": False,
         "ws": "websockets-sansio",  # its send() waits for a slow reader (tests/shell/test_shared_app.py)
         "ws_max_size": WIRE_LIMIT_BYTES,
+        "ws_per_message_deflate": False,  # speech hardly gets smaller, and packing it costs more than sending it
         "ws_ping_interval": 20.0,
         "ws_ping_timeout": 20.0,
         "timeout_graceful_shutdown": max(1, round(settings.shutdown_grace_s)),

@@ -34,6 +34,7 @@ const ENGLISH = {
   error_full: "All places are taken. Parley tries again by itself.",
   error_busy: "Parley has too much to do. Wait a moment and say it again.",
   error_down: "{service} does not answer just now. Wait a moment and say it again.",
+  error_unsupported: "{service} cannot do that here. Choose another character, or type.",
   error_misunderstood: "The page and the server do not understand each other. Reload the page.",
   error_broken: "Something went wrong inside Parley. Say it again.",
 };
@@ -72,6 +73,7 @@ const CHINESE = {
   error_full: "现在满员了，稍后会自动重试。",
   error_busy: "现在太忙了，请稍等再说一遍。",
   error_down: "{service}暂时没有回应，请稍等再说一遍。",
+  error_unsupported: "{service}在这里做不到，请换个角色，或者打字。",
   error_misunderstood: "页面和服务器对不上，请刷新页面。",
   error_broken: "Parley 内部出了问题，请再说一遍。",
 };
@@ -88,6 +90,7 @@ const ERRORS = {
   service_unavailable: "error_down",
   service_timeout: "error_down",
   engine_failed: "error_down",
+  unsupported: "error_unsupported",
   internal_error: "error_broken",
 };
 

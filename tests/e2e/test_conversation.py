@@ -48,7 +48,7 @@ def test_make_run_says_what_it_starts_and_where_it_listens(parley: RunningParley
 
 
 def test_a_spoken_question_is_answered_aloud_and_kept(parley: RunningParley) -> None:
-    status, events = make_talk(parley, WAV=str(SPEECH / "capital_of_france.wav"))
+    status, events = make_talk(parley, WAV=str(SPEECH / "what_is_the_capital_of_france.wav"))
     order = types(events)
 
     assert status == 0, events
@@ -86,8 +86,8 @@ async def test_two_people_talk_at_once_and_neither_hears_the_others_answer(parle
 
     async with open_client(parley.url) as one, open_client(parley.url) as other:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(turn, one, "capital_of_france")
-            tasks.start_soon(turn, other, "hello_how_are_you")
+            tasks.start_soon(turn, one, "what_is_the_capital_of_france")
+            tasks.start_soon(turn, other, "hello_how_are_you_today")
 
         finals = [(await client.see("final"))["text"] for client in (one, other)]
         assert "france" in finals[0]
@@ -101,7 +101,7 @@ async def test_speech_over_an_answer_stops_it_for_good(parley: RunningParley) ->
     async with open_client(parley.url) as client:
         await client.send(type="text", text="Tell me a story about a fox.")
         await client.hear(48_000)
-        await client.speak("capital_of_france")
+        await client.speak("what_is_the_capital_of_france")
         interrupted = await client.see("interrupted")
         done = await client.see("reply_done", lambda event: event["reply_id"] == interrupted["reply_id"])
         at, started = client.frames.index(interrupted), client.frames.index(await client.see("final"))

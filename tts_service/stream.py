@@ -1,0 +1,147 @@
+"""`WS /v1/stream`: one connection, many replies, each in a task of its own. The messages are in shared/wire/tts.py.
+
+The reader never waits for the peer to read, so a cancel is heard while audio is stuck; the one writer takes from the
+outbox. Bad input is answered by an error, and the connection lives on. A peer that reads nothing and goes on causing
+errors is cut off.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+from fastapi import WebSocket, WebSocketDisconnect
+
+from shared.errors import InvalidMessage, Overloaded, ParleyError, Unsupported
+from shared.metrics import STALE
+from shared.wire.codec import Message, load_object
+from shared.wire.tts import TTS_IN, Cancel, Done, End, Start, Text, TtsReady, encode_audio
+from tts_service.outbox import Outbox, OutboxFull
+from tts_service.reply import Reply, tts_error
+from tts_service.synthesiser import Synthesiser
+
+CLOSE_LIMIT_S: Final = 1.0
+NAME_LIMIT_CHARS: Final = 64  # a longer reply_id is no valid one, and is not sent back
+
+log = logging.getLogger(__name__)
+
+
+async def serve_stream(socket: WebSocket, synthesiser: Synthesiser) -> None:
+    """Serve one connection to its end."""
+    await socket.accept()
+    try:
+        synthesiser.check_ready()
+        with synthesiser.admission.enter():
+            await Stream(socket, synthesiser).run()
+    except ParleyError as refusal:
+        await _close(socket, refusal)
+    except OutboxFull:
+        await _close(socket, Overloaded("The peer does not read.", service="tts"))
+
+
+async def _close(socket: WebSocket, refusal: ParleyError) -> None:
+    with anyio.move_on_after(CLOSE_LIMIT_S):  # the peer may be gone, or read nothing
+        try:
+            await socket.send_text(tts_error(refusal).to_json())
+            await socket.close(refusal.close_code)
+        except WebSocketDisconnect:
+            log.debug("the peer left before it was refused")
+
+
+class Stream:
+    """One connection. Law: every `start` of a new id is answered by exactly one `done`, unless the connection ends."""
+
+    def __init__(self, socket: WebSocket, synthesiser: Synthesiser) -> None:
+        self._socket = socket
+        self._synthesiser = synthesiser
+        self._outbox = Outbox()
+        self._replies: dict[str, Reply] = {}  # whose `done` was not taken yet
+
+    async def run(self) -> None:
+        """Read and write until the peer leaves. Raises OutboxFull."""
+        engine = self._synthesiser.engine
+        voices = [voice.name for voice in engine.capabilities.voices]
+        self._outbox.say(TtsReady(engine=engine.name, voices=voices))
+        is_overfull = False
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write, tasks, name="writer")
+            try:
+                await self._read(tasks)
+            except OutboxFull:
+                is_overfull = True
+            tasks.cancel_scope.cancel()
+        if is_overfull:
+            raise OutboxFull
+
+    async def _read(self, tasks: TaskGroup) -> None:
+        while True:
+            frame = await self._socket.receive()
+            if frame["type"] == "websocket.disconnect":
+                return
+            reply_id = None
+            try:
+                fields = _fields(frame)
+                reply_id = fields.get("reply_id")
+                self._accept(TTS_IN.validate(fields), tasks)
+            except ParleyError as error:
+                is_name = isinstance(reply_id, str) and len(reply_id) <= NAME_LIMIT_CHARS
+                self._outbox.say(tts_error(error, reply_id if is_name else None))
+
+    def _accept(self, message: Start | Text | End | Cancel, tasks: TaskGroup) -> None:
+        if isinstance(message, Start):
+            self._start(message, tasks)
+            return
+        reply = self._replies.get(message.reply_id)
+        if reply is None:  # done already, or never begun
+            STALE.labels("tts", message.type).inc()
+            return
+        match message:
+            case Text():
+                reply.add(message.delta)
+            case End():
+                reply.end()
+            case Cancel():
+                reply.cancel()
+            case _:
+                assert_never(message)
+
+    def _start(self, start: Start, tasks: TaskGroup) -> None:
+        reply_id = start.reply_id
+        if reply_id in self._outbox:
+            raise InvalidMessage(f"The reply {reply_id!r} is being spoken already.", service="tts", param="reply_id")
+        try:
+            limit = self._synthesiser.settings.max_replies_per_stream
+            if len(self._outbox) >= limit:
+                raise Overloaded(f"A connection speaks at most {limit} replies at once.", service="tts")
+            manner = self._synthesiser.manner(language=start.language, voice=start.voice, speed=start.speed)
+        except ParleyError as refusal:
+            self._outbox.say(tts_error(refusal, reply_id))
+            self._outbox.say(Done(reply_id=reply_id, outcome="failed", total_samples=0))
+            return
+        reply = self._synthesiser.reply(manner, self._outbox.open(reply_id, start.sample_rate))
+        self._replies[reply_id] = reply
+        tasks.start_soon(reply.run, name=f"reply {reply_id}")
+
+    async def _write(self, tasks: TaskGroup) -> None:
+        try:
+            while True:
+                reply_id, item = await self._outbox.take()
+                if isinstance(item, Message):
+                    if isinstance(item, Done) and reply_id is not None:
+                        del self._replies[reply_id]
+                    await self._socket.send_text(item.to_json())
+                else:
+                    assert reply_id is not None, "audio has a reply"
+                    await self._socket.send_bytes(encode_audio(reply_id, item))
+                await checkpoint()  # a socket with room does not wait, and the reader must come in between
+        except WebSocketDisconnect:
+            tasks.cancel_scope.cancel()
+
+
+def _fields(frame: Mapping[str, Any]) -> dict[str, Any]:
+    text = frame.get("text")
+    if text is None:
+        raise Unsupported("This stream takes text frames only.", service="tts")
+    return load_object(text)
