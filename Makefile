@@ -1,7 +1,7 @@
 # Every command of Parley. `make` alone lists them.
 SHELL := /bin/sh
 PORT ?= 8000
-export PORT WAV TEXT PERSONA
+export PORT WAV TEXT PERSONA EAGER
 PY := .venv/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
@@ -21,7 +21,7 @@ run: .venv/run.stamp  ## set up and start the four services on loopback; PORT=80
 	@exec sh deploy/run.sh
 
 talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parley, write reply.wav
-	@$(PY) -m gateway.talk --url http://127.0.0.1:$(PORT) --wav "$$WAV" --text "$$TEXT" --persona "$$PERSONA"
+	@$(PY) -m gateway.talk --url http://127.0.0.1:$(PORT) --wav "$$WAV" --text "$$TEXT" --persona "$$PERSONA" $(if $(EAGER),--eager)
 
 test: .venv/dev.stamp  ## set up and run the tests
 	@$(PY) -m pytest

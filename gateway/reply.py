@@ -96,6 +96,11 @@ class ReplyRun:
         self.playout.mark(ms, clock.now_s())
         self._announce_news()
 
+    def heard(self) -> on.PlayoutMarked:
+        """What was heard by now."""
+        now_s = clock.now_s()
+        return on.PlayoutMarked(self.order.reply_id, self.playout.heard_ms(now_s), self.playout.heard_text(now_s))
+
     def cancel(self) -> None:
         """Stop everything; the services are told and waited for in the background."""
         self._scope.cancel()
@@ -202,14 +207,12 @@ class ReplyRun:
     async def _follow(self) -> None:
         """Tell what was heard as it is heard, and at last that all was."""
         await self._released.wait()
-        reply_id = self.order.reply_id
         while True:
             await self._until_news(self._until_next_mark_s())
-            now = clock.now_s()
-            heard = self.playout.heard_ms(now), self.playout.heard_text(now)
-            if self._is_all_sent and self.playout.is_finished(now):
-                return await self._post(on.PlayoutFinished(reply_id, *heard))
-            await self._post(on.PlayoutMarked(reply_id, *heard))
+            heard = self.heard()
+            if self._is_all_sent and self.playout.is_finished(clock.now_s()):
+                return await self._post(on.PlayoutFinished(heard.reply_id, heard.heard_ms, heard.heard_text))
+            await self._post(heard)
 
     def _until_next_mark_s(self) -> float:
         next_at_s = self.playout.next_change_at(clock.now_s())

@@ -212,10 +212,16 @@ class Session:
         """Ask the conversation about one event after the other, until the client is gone."""
         while self._conversation.state is not State.CLOSED:
             event = await self._next_event()
+            self._catch_up()
             for action in self._conversation.handle(event, clock.now_s()):
                 self._perform(action, tasks)
             if isinstance(event, on.PersonaChanged):
                 self._change_persona(self._next_persona)
+
+    def _catch_up(self) -> None:
+        """What was heard is known up to this moment: whatever happens now may cut the answer just here."""
+        if self._reply and self._conversation.accepts(self._reply.order.reply_id):
+            self._conversation.handle(self._reply.heard(), clock.now_s())
 
     async def _next_event(self) -> ConversationEvent:
         deadline_s = self._conversation.deadline()

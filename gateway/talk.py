@@ -29,6 +29,7 @@ class Call:
     """What one call has seen so far."""
 
     began_s: float
+    is_eager: bool = False
     session_id: str = ""
     turn_id: str = ""
     reply_id: str = ""
@@ -79,12 +80,12 @@ async def send_recording(connection: ClientConnection, call: Call, pcm: bytes, r
 
 
 async def report_played(connection: ClientConnection, call: Call, reply_id: str) -> None:
-    """Play as a speaker would: `played` follows the audio that came, at the speed of sound, until it is over."""
+    """Play as a speaker would: `played` follows the audio that came, in real time unless eager, until it is over."""
     began_s = anyio.current_time()
     while not call.is_over and call.reply_id == reply_id:
         await anyio.sleep(0.1)
         received_ms = len(call.audio) * 1000 // (2 * REPLY_RATE)
-        elapsed_ms = round((anyio.current_time() - began_s) * 1000)
+        elapsed_ms = received_ms if call.is_eager else round((anyio.current_time() - began_s) * 1000)
         await connection.send(json.dumps({"type": "played", "reply_id": reply_id, "ms": min(received_ms, elapsed_ms)}))
 
 
@@ -151,11 +152,13 @@ async def converse(connection: ClientConnection, call: Call, text: str | None, p
         call.has_failed = True
 
 
-async def talk(url: str, wav: Path | None, text: str | None, config: dict[str, Any], reply: Path) -> bool:
+async def talk(
+    url: str, wav: Path | None, text: str | None, config: dict[str, Any], reply: Path, is_eager: bool
+) -> bool:
     """One turn with a running Parley; whether it went well."""
     pcm, rate = read_wav(wav) if wav else (b"", 16_000)
     async with connect(url.replace("http", "ws", 1) + "/ws", compression=None, proxy=None, max_size=None) as connection:
-        call = Call(anyio.current_time())
+        call = Call(anyio.current_time(), is_eager)
         audio_out = {"encoding": "pcm16", "sample_rate": REPLY_RATE, "transport": "binary"}
         await connection.send(json.dumps({"type": "config", "sample_rate": rate, "audio_out": audio_out, **config}))
         with anyio.move_on_after(TIMEOUT_S) as limit:
@@ -173,12 +176,15 @@ def main() -> None:
     parser.add_argument("--text", help="a text to type instead")
     parser.add_argument("--persona", help="who answers")
     parser.add_argument("--reply", type=Path, default=Path("reply.wav"), help="where the answer is written")
+    parser.add_argument("--eager", action="store_true", help="take the answer as fast as it comes, not as it sounds")
     given = parser.parse_args()
     if not given.wav and not given.text:
         sys.exit("Say something: --wav question.wav or --text 'Hello'.")
     config = {"persona": given.persona} if given.persona else {}
     try:
-        went_well = anyio.run(talk, given.url, Path(given.wav) if given.wav else None, given.text, config, given.reply)
+        went_well = anyio.run(
+            talk, given.url, Path(given.wav) if given.wav else None, given.text, config, given.reply, given.eager
+        )
     except (OSError, WebSocketException):
         sys.exit(f"No Parley answers at {given.url}. Start it with `make run`.")
     sys.exit(0 if went_well else 1)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import wave
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_a_spoken_question_is_answered_aloud_and_kept(parley: RunningParley) -> 
 
 
 def test_a_long_answer_is_heard_before_it_is_written_to_the_end(parley: RunningParley) -> None:
-    status, events = make_talk(parley, TEXT="Tell me a story about a fox.")
+    status, events = make_talk(parley, TEXT="Tell me a story about a fox.", EAGER="1")
     order = types(events)
     last_token = len(order) - 1 - order[::-1].index("token")
 
@@ -120,7 +121,7 @@ async def test_a_service_killed_in_mid_turn_is_told_and_the_session_goes_on(
         await client.see("segment")
         parley.kill(service)
         error = await client.see("error")
-        await ready_again(parley)
+        await ready_again(parley, service)
         await client.send(type="cancel")
         await client.send(type="text", text="What is the capital of France?")
         done = await client.see("reply_done", lambda event: event["finish_reason"] == "stop")
@@ -130,10 +131,13 @@ async def test_a_service_killed_in_mid_turn_is_told_and_the_session_goes_on(
         assert done["text"]
 
 
-async def ready_again(parley: RunningParley) -> None:
-    """Until every service is ready; the test's own timeout is the limit."""
-    async with httpx.AsyncClient(base_url=parley.url, trust_env=False) as http:
-        while (await http.get("/ready")).status_code != 200:
+async def ready_again(parley: RunningParley, service: str) -> None:
+    """Until a service answers for itself that it is ready; the test's own timeout is the limit."""
+    async with httpx.AsyncClient(base_url=parley.url_of(service), trust_env=False) as http:
+        while True:
+            with suppress(httpx.HTTPError):
+                if (await http.get("/ready")).status_code == 200:
+                    return
             await anyio.lowlevel.checkpoint()
 
 

@@ -353,3 +353,16 @@ async def test_an_error_of_the_recogniser_is_told_and_costs_no_turn(tmp_path: Pa
 
         assert (await client.see("error"))["service"] == "asr"
         assert done["text"] == ANSWER
+
+
+async def test_what_is_cut_off_was_heard_to_this_very_moment(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        house.tts.pieces = 300
+        client, _ = await house.open()
+        client.send(type="text", text="go")
+        reply_id = (await client.see("segment"))["reply_id"]
+        await client.hear(100)
+        client.send(type="played", reply_id=reply_id, ms=700)
+        client.send(type="cancel")
+
+        assert (await client.see("interrupted"))["heard_ms"] == 700

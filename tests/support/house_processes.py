@@ -28,6 +28,10 @@ class RunningParley:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def url_of(self, service: str) -> str:
+        """Where a service itself listens."""
+        return f"http://127.0.0.1:{self.port + SERVICES.index(service)}"
+
     def pid_of(self, service: str) -> int:
         """The process id of a service's own process."""
         children = _children(self.process.pid)
