@@ -18,6 +18,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from shared.clock import now_s
+
 FRAME_MS = 20
 REPLY_RATE = 24_000
 TIMEOUT_S = 90.0
@@ -40,7 +42,7 @@ class Call:
 
     def print(self, event: dict[str, Any]) -> None:
         """One event as one line, its time first."""
-        at_ms = round((anyio.current_time() - self.began_s) * 1000)
+        at_ms = round((now_s() - self.began_s) * 1000)
         print(json.dumps({"at_ms": at_ms, **event}, ensure_ascii=False), flush=True)
 
 
@@ -69,23 +71,23 @@ async def send_recording(connection: ClientConnection, call: Call, pcm: bytes, r
     frame_bytes = rate * FRAME_MS // 1000 * 2
     silence = bytes(frame_bytes)
     spoken = [pcm[at : at + frame_bytes] for at in range(0, len(pcm), frame_bytes)]
-    began_s = anyio.current_time()
+    began_s = now_s()
     for index in range(len(spoken) + round(SILENCE_AFTER_S * 1000 / FRAME_MS)):
         if call.is_over or (call.is_understood and index >= len(spoken)):
             return
         await connection.send(spoken[index] if index < len(spoken) else silence)
         if index == len(spoken) - 1:
             call.print({"type": "recording_ended"})
-        await anyio.sleep(max(0.0, began_s + (index + 1) * FRAME_MS / 1000 - anyio.current_time()))
+        await anyio.sleep(max(0.0, began_s + (index + 1) * FRAME_MS / 1000 - now_s()))
 
 
 async def report_played(connection: ClientConnection, call: Call, reply_id: str) -> None:
     """Play as a speaker would: `played` follows the audio that came, in real time unless eager, until it is over."""
-    began_s = anyio.current_time()
+    began_s = now_s()
     while not call.is_over and call.reply_id == reply_id:
         await anyio.sleep(0.1)
         received_ms = len(call.audio) * 1000 // (2 * REPLY_RATE)
-        elapsed_ms = received_ms if call.is_eager else round((anyio.current_time() - began_s) * 1000)
+        elapsed_ms = received_ms if call.is_eager else round((now_s() - began_s) * 1000)
         await connection.send(json.dumps({"type": "played", "reply_id": reply_id, "ms": min(received_ms, elapsed_ms)}))
 
 
@@ -158,7 +160,7 @@ async def talk(
     """One turn with a running Parley; whether it went well."""
     pcm, rate = read_wav(wav) if wav else (b"", 16_000)
     async with connect(url.replace("http", "ws", 1) + "/ws", compression=None, proxy=None, max_size=None) as connection:
-        call = Call(anyio.current_time(), is_eager)
+        call = Call(now_s(), is_eager)
         audio_out = {"encoding": "pcm16", "sample_rate": REPLY_RATE, "transport": "binary"}
         await connection.send(json.dumps({"type": "config", "sample_rate": rate, "audio_out": audio_out, **config}))
         with anyio.move_on_after(TIMEOUT_S) as limit:

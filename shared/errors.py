@@ -7,6 +7,7 @@
     │   ├── InvalidMessage         400  a field is missing, of the wrong type or out of its bounds
     │   ├── InvalidAudio           400  the bytes are no PCM16 (an odd number, or no base64)
     │   ├── MessageTooLarge        413  a message is over its size limit
+    │   ├── ContextLengthExceeded  400  the messages do not fit the model's context; a shorter conversation may
     │   └── Unsupported            400  known, but this server does not do it
     ├── NotFound                   404  no such thing
     ├── Overloaded                 429  refused for load; try again after `retry_after_ms`
@@ -68,6 +69,10 @@ class MessageTooLarge(BadRequest):
     code = "message_too_large"
     status = 413
     close_code = 1009
+
+
+class ContextLengthExceeded(BadRequest):
+    code = "context_length_exceeded"
 
 
 class Unsupported(BadRequest):

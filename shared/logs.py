@@ -44,7 +44,12 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
             line["at"] = _innermost(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, ensure_ascii=False, default=_shown)
+
+
+def _shown(value: object) -> str:
+    """A field that JSON has no form for; of an exception its type alone, as its text may be a person's."""
+    return type(value).__name__ if isinstance(value, BaseException) else str(value)
 
 
 def _innermost(exc_info: tuple[type[BaseException], BaseException, object] | tuple[None, None, None]) -> str:

@@ -1,5 +1,6 @@
 """Settings: one frozen, typed, bounded class per service, read once from the environment when the process starts."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal, Self
@@ -11,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ServiceSettings(BaseSettings):
     """What every service has. A subclass sets `env_prefix`; a seed's name for a field is an alias of it."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     host: str = Field(
         "127.0.0.1", description="Address to listen on; everything stays on this machine unless told otherwise."
@@ -34,8 +35,20 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def _variable(cls, location: tuple[int | str, ...]) -> str:
-        name = ".".join(map(str, location))
-        return name if name.isupper() else f"{cls.model_config.get('env_prefix', '')}{name}".upper()
+        """The name under which the operator set a field; its first name when none of them is set."""
+        for field, names in cls.variables().items():
+            if location[:1] in {(name,) for name in (field, *names)}:
+                return next((name for name in names if name in os.environ), names[0])
+        return f"{cls.model_config.get('env_prefix', '')}*"  # a check across several fields
+
+    @classmethod
+    def variables(cls) -> dict[str, list[str]]:
+        """Field → the variables that are read for it, the one that goes before the others first."""
+        prefix = cls.model_config.get("env_prefix", "")
+        return {
+            name: [str(choice) for choice in getattr(field.validation_alias, "choices", [f"{prefix}{name}".upper()])]
+            for name, field in cls.model_fields.items()
+        }
 
 
 def state_folder() -> Path:

@@ -35,7 +35,7 @@ class Endpointing(BaseModel):
 class Segment(BaseModel):
     """A stretch of a final: start and end in seconds from the start of the stream."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
     start: float
     end: float
     text: str

@@ -15,6 +15,7 @@ from shared.wire.tts import SPEECH_RATE
 
 PROTOCOL = 1
 TEXT_LIMIT_CHARS = 8_000
+DAY_MS = 86_400_000
 
 
 class AudioOut(BaseModel):
@@ -87,7 +88,7 @@ class Played(Message):
 
     type: ClassVar[str] = "played"
     reply_id: str
-    ms: int = Field(ge=0)
+    ms: int = Field(ge=0, le=DAY_MS)
 
 
 class Edit(Message):
@@ -95,7 +96,7 @@ class Edit(Message):
 
     type: ClassVar[str] = "edit"
     turn_id: str
-    text: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+    text: str = Field(max_length=TEXT_LIMIT_CHARS, pattern=r"\S", description="Not blank.")
 
 
 class Resume(Message):
@@ -104,7 +105,7 @@ class Resume(Message):
     type: ClassVar[str] = "resume"
     session_id: str
     token: str
-    last_seq: int = Field(ge=0)
+    last_seq: int = Field(ge=0, le=2**53)
 
 
 class Ping(Message):

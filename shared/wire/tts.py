@@ -101,6 +101,6 @@ def encode_audio(reply_id: str, pcm: bytes) -> bytes:
 
 def decode_audio(frame: bytes) -> tuple[str, bytes]:
     """(reply_id, PCM16) of a binary frame, or InvalidAudio."""
-    if not frame or len(frame) < 1 + frame[0] or not frame[1 : 1 + frame[0]].isascii():
+    if not frame or not frame[0] or len(frame) < 1 + frame[0] or not frame[1 : 1 + frame[0]].isascii():
         raise InvalidAudio("The binary frame has no reply_id in front.")
     return frame[1 : 1 + frame[0]].decode("ascii"), checked(frame[1 + frame[0] :])

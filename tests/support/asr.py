@@ -1,5 +1,6 @@
 """A stream of the asr_service in memory: recognisers on fake engines, and a peer that says when it reads."""
 
+import json
 import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from shared.wire.asr import ASR_OUT, AsrError, AsrOut
 from shared.wire.codec import Message
 
 M = TypeVar("M", bound=AsrOut)
-BARRIER = "no JSON"  # answered, in order, by an error
+BARRIER = "that is all"
 
 
 class MemoryPeer:
@@ -107,8 +108,8 @@ async def stream(
 async def told_after(recognisers: Recognisers, frames: Iterable[bytes | str | Message]) -> list[AsrOut]:
     """Everything that a peer is told that says `frames` and nothing more, `ready` aside."""
     async with stream(recognisers) as peer:
-        peer.say(*frames, BARRIER)
-        while not (peer.told and isinstance(peer.told[-1], AsrError) and peer.told[-1].code == "invalid_json"):
+        peer.say(*frames, json.dumps({"type": BARRIER}))  # no such type: an error, in order behind all the rest
+        while not (peer.told and isinstance(peer.told[-1], AsrError) and BARRIER in peer.told[-1].message):
             await peer.next()
     return peer.told[1:-1]
 

@@ -71,7 +71,7 @@ def read_pcm(recording: str) -> bytes:
     """PCM16 mono at 16 kHz of a committed recording."""
     with wave.open(str(SPEECH / f"{recording}.wav")) as wav:
         assert (wav.getnchannels(), wav.getsampwidth(), wav.getframerate()) == (1, 2, 16_000)
-        return wav.readframes(wav.getnframes())
+        return bytes(wav.readframes(wav.getnframes()))
 
 
 @asynccontextmanager

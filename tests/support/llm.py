@@ -1,4 +1,4 @@
-"""Serve an app on loopback, and read chat completions from it as a client does."""
+"""Serve an app on loopback, read chat completions from it as a client does, and play servers behind it."""
 
 import json
 import socket
@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from llm_service.app import assemble
 from llm_service.engines.base import Engine
+from llm_service.engines.fake import Exchange, Script
 from llm_service.settings import LlmSettings
 
 HELLO = [{"role": "user", "content": "Hello, how are you?"}]
@@ -87,3 +88,51 @@ def loaded(events: list[str]) -> list[dict[str, Any]]:
 def sample(name: str, **labels: str) -> float:
     """A figure of this process's metrics; 0 before it was counted first."""
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def delta(text: str) -> dict[str, Any]:
+    """A chunk with text."""
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+
+
+FINISH = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+def says(*events: object) -> Script:
+    """A server that sends these events and ends the connection."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        for event in events:
+            await exchange.event(event)
+
+    return script
+
+
+def sends(*pieces: bytes) -> Script:
+    """A server that sends these bytes and ends the connection."""
+
+    async def script(exchange: Exchange) -> None:
+        for piece in pieces:
+            await exchange.stream.send(piece)
+
+    return script
+
+
+def stalls(*events: object) -> Script:
+    """A server that sends these events and then nothing, without an end."""
+
+    async def script(exchange: Exchange) -> None:
+        await says(*events)(exchange)
+        await anyio.sleep_forever()
+
+    return script
+
+
+def refuses(status: int, body: object, **headers: str) -> Script:
+    """A server that gives this status and body."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.tell(status, body, **headers)
+
+    return script

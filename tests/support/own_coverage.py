@@ -40,7 +40,7 @@ def uncovered(core: Path) -> str:
         if run.returncode:
             return f"{name}: its tests fail\n{run.stdout[-2000:]}"
         report = subprocess.run(
-            [*coverage, "report", *recorded, "--rcfile=/dev/null", "--show-missing", "--fail-under=100", "--precision=2"],
+            [*coverage, "report", *recorded, "--rcfile=/dev/null", "-m", "--fail-under=100", "--precision=2"],
             cwd=TOP, capture_output=True, text=True,
         )  # fmt: skip
     return "" if report.returncode == 0 else f"{name}:\n{report.stdout}{report.stderr}"
