@@ -1,0 +1,193 @@
+"""One answer, as the servers of different makers tell it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_service.core.answer import (
+    DONE,
+    AnswerReader,
+    Delta,
+    Failed,
+    Failure,
+    Finished,
+    Part,
+    Usage,
+    body_failure,
+    failure_of,
+    refuses_stream_options,
+)
+
+pytestmark = pytest.mark.core
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "delta", "message", "content", "finish_reason", "usage", "error", "code", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+payloads = st.lists(
+    anything.map(json.dumps)
+    | st.just(DONE)
+    | st.just('{"choices":[{"delta":{"content":"a"}}]}')
+    | st.just('{"choices":[{"delta":{},"finish_reason":"stop"}]}')
+    | st.text(max_size=10),
+    max_size=8,
+)
+
+
+def chunk(content: str | None = None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish}], **more}
+
+
+def read(*events: object) -> list[Part]:
+    reader = AnswerReader()
+    parts = [part for event in events for part in reader.read(event if isinstance(event, str) else json.dumps(event))]
+    return parts + reader.conclude()
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def test_a_stream_as_openai_sends_it() -> None:
+    role = {"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}], "usage": None}
+    counts = {"choices": [], "usage": USAGE}
+
+    parts = read(role, chunk("Hel"), chunk("lo"), chunk(finish="stop"), counts, DONE)
+
+    assert parts == [Delta("Hel"), Delta("lo"), Finished("stop"), Usage(3, 2)]
+
+
+def test_counts_on_every_chunk_are_cumulative_and_the_last_ones_hold() -> None:
+    first, last = {"prompt_tokens": 3, "completion_tokens": 1}, {"prompt_tokens": 3, "completion_tokens": 2}
+
+    parts = read(chunk("a", usage=first), chunk("b", finish="length", usage=last), DONE)
+
+    assert parts == [Delta("a"), Delta("b"), Finished("length"), Usage(3, 2)]
+
+
+def test_counts_without_choices_are_read() -> None:
+    assert read({"usage": USAGE}, chunk(finish="stop")) == [Finished("stop"), Usage(3, 2)]
+
+
+def test_an_answer_without_done_is_complete_when_it_has_a_finish_reason() -> None:
+    assert read(chunk("a"), chunk(finish="stop")) == [Delta("a"), Finished("stop")]
+
+
+def test_done_without_a_finish_reason_is_a_cut() -> None:
+    assert read(chunk("a"), DONE) == [Delta("a"), Failed(Failure.CUT)]
+
+
+def test_nothing_at_all_is_a_cut() -> None:
+    assert read() == [Failed(Failure.CUT)]
+
+
+def test_a_whole_message_in_place_of_a_stream_is_read() -> None:
+    whole = {"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}], "usage": USAGE}
+
+    assert read(whole) == [Delta("Hi"), Finished("stop"), Usage(3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "tool_calls"), ("eos", "stop")],
+)
+def test_finish_reasons_are_openais(theirs: str, ours: str) -> None:
+    assert read(chunk(finish=theirs)) == [Finished(ours)]  # type: ignore[arg-type]
+
+
+def test_a_second_finish_reason_is_not_told_again() -> None:
+    assert read(chunk(finish="stop"), chunk(finish="stop"), DONE) == [Finished("stop")]
+
+
+@pytest.mark.parametrize("more", ["x", "null", "[]", '"text"', "{}", '{"choices":7}', '{"choices":[7]}', "{" * 100_000])
+def test_what_cannot_be_understood_is_a_failure(more: str) -> None:
+    assert read(chunk("a"), more, chunk("b")) == [Delta("a"), Failed(Failure.GARBLED)]
+
+
+def test_a_delta_of_the_wrong_kind_is_a_failure() -> None:
+    assert read({"choices": [{"delta": "text"}]}) == [Failed(Failure.GARBLED)]
+
+
+def test_a_delta_of_no_text_is_no_part() -> None:
+    assert read(chunk(), {"choices": [{"delta": {"content": 7}}]}, chunk(finish="stop")) == [Finished("stop")]
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        ({"error": {"message": "m", "type": "server_error", "code": 500}}, Failure.BROKEN),
+        ({"error": {"message": "m", "code": None}}, Failure.BROKEN),
+        ({"error": {"message": "m", "code": 503}}, Failure.UNAVAILABLE),
+        ({"error": {"type": "exceed_context_size_error", "code": 400}}, Failure.TOO_LONG),
+        ({"error": {"code": "context_length_exceeded"}}, Failure.TOO_LONG),
+        ({"code": "some_text", "error": "flat"}, Failure.BROKEN),
+        ({"error": "This model's maximum context length is 10 tokens"}, Failure.TOO_LONG),
+        ({"object": "error", "message": "m", "code": 400}, Failure.REFUSED),
+        ({"error": "plain"}, Failure.BROKEN),
+    ],
+)
+def test_errors_of_every_shape_are_known_and_nothing_follows_them(error: object, failure: Failure) -> None:
+    assert read(chunk("a"), error, chunk("b"), DONE) == [Delta("a"), Failed(failure)]
+
+
+def test_nothing_is_read_after_done() -> None:
+    assert read(chunk(finish="stop"), DONE, chunk("b"), {"error": "late"}) == [Finished("stop")]
+
+
+def test_an_empty_error_is_none() -> None:
+    assert read(chunk("a", finish="stop", error=None)) == [Delta("a"), Finished("stop")]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (400, b'{"error":{"type":"exceed_context_size_error"}}', Failure.TOO_LONG),
+        (400, b'{"object":"error","message":"maximum context length is 9"}', Failure.TOO_LONG),
+        (400, b'{"error":{"message":"bad field"}}', Failure.REFUSED),
+        (422, b"", Failure.REFUSED),
+        (401, b"no", Failure.KEY_REFUSED),
+        (403, b"no", Failure.KEY_REFUSED),
+        (404, b"404 page not found", Failure.NOT_THERE),
+        (429, b"\xff", Failure.OVERLOADED),
+        (500, b'{"error":{"message":"context size bug"}}', Failure.BROKEN),
+        (503, b'{"error":{"message":"Loading model"}}', Failure.UNAVAILABLE),
+    ],
+)
+def test_a_refusal_is_known_by_its_status_and_body(status: int, body: bytes, failure: Failure) -> None:
+    assert body_failure(status, body) == failure
+
+
+def test_only_a_400_that_names_them_refuses_stream_options() -> None:
+    body = b'{"error":{"message":"unknown field stream_options"}}'
+
+    found = [refuses_stream_options(400, body), refuses_stream_options(500, body), refuses_stream_options(400, b"{}")]
+
+    assert found == [True, False, False]
+
+
+def test_no_status_and_no_words_is_a_broken_server() -> None:
+    assert failure_of(0, {}) == Failure.BROKEN
+
+
+@given(payloads)
+def test_whatever_is_sent_there_is_one_end_at_most_and_nothing_after_a_failure(sent: list[str]) -> None:
+    parts = read(*sent)
+
+    failures = [part for part in parts if isinstance(part, Failed)]
+    assert len([part for part in parts if isinstance(part, Finished)]) <= 1
+    assert failures in ([], [parts[-1]])
+
+
+@given(payloads)
+def test_every_answer_ends_complete_or_with_a_failure(sent: list[str]) -> None:
+    assert [part for part in read(*sent) if isinstance(part, Finished | Failed)] != []
