@@ -37,10 +37,10 @@ def types(events: list[dict[str, Any]]) -> list[str]:
 def audible_ms(path: Path) -> float:
     """How much of a recording is louder than 1 % of full scale, in milliseconds."""
     with wave.open(str(path)) as wav:
-        samples, rate = array("h", wav.readframes(wav.getnframes())), wav.getframerate()
+        samples, rate = array("h", wav.readframes(wav.getnframes())), int(wav.getframerate())
     window = rate // 50
     loud = sum(max(map(abs, samples[at : at + window])) > 327 for at in range(0, len(samples) - window, window))
-    return loud * 20.0
+    return float(loud * 20)
 
 
 def test_make_run_says_what_it_starts_and_where_it_listens(parley: RunningParley) -> None:
@@ -68,6 +68,14 @@ def test_a_long_answer_is_heard_before_it_is_written_to_the_end(parley: RunningP
 
     assert status == 0, events
     assert order.index("first_audio") < last_token
+
+
+def test_a_persona_answers_from_the_command_line(parley: RunningParley) -> None:
+    status, events = make_talk(parley, TEXT="你好，你是谁？", PERSONA="sun_wukong", EAGER="1")
+    answer = next(event["text"] for event in events if event["type"] == "reply_done")
+
+    assert status == 0, events
+    assert any("\u4e00" <= character <= "\u9fff" for character in answer)
 
 
 def test_talk_says_plainly_that_nobody_listens() -> None:

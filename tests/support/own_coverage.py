@@ -15,7 +15,7 @@ TOP = Path(__file__).parents[2]
 
 def cores() -> list[Path]:
     """Every file in a core that decides something."""
-    return [path for path in sorted(TOP.glob("*/core/*.py")) if path.name != "__init__.py"]
+    return [path for path in sorted(TOP.glob("*/core/*.py")) if path.parts[-3] != "tests" and path.stem != "__init__"]
 
 
 def own_tests(core: Path) -> list[str]:

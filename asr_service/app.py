@@ -1,0 +1,125 @@
+"""The asr_service put together: recognisers, the streams that share them, and how both start and end."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import anyio
+from fastapi import FastAPI, WebSocket
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from asr_service import engines
+from asr_service.core.endpointer import EndpointerParams
+from asr_service.engines.base import Engine
+from asr_service.recognisers import Recognisers
+from asr_service.settings import AsrSettings
+from asr_service.stream import FRAME_SAMPLES, Stream, refusal
+from shared.app import create_app
+from shared.errors import InternalError, ParleyError, TooManySessions
+from shared.health import Readiness
+from shared.ids import new_id
+from shared.logs import bound
+from shared.metrics import SESSIONS
+
+STREAM_PATHS = ("/v1/stream", "/ws", "/ws_asr")
+log = logging.getLogger(__name__)
+
+
+class SocketPeer:
+    """A WebSocket as a stream sees it."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes | str | None:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return None
+        pcm: bytes | None = message.get("bytes")
+        text: str | None = message.get("text")
+        return pcm if pcm is not None else text or ""
+
+    async def send(self, text: str) -> None:
+        if self._is_there:
+            with suppress(WebSocketDisconnect):  # `receive` says so too, and ends the stream
+                await self._socket.send_text(text)
+
+    async def close(self, code: int) -> None:
+        """Hang up; a peer that has left is no error."""
+        if self._is_there:
+            with suppress(WebSocketDisconnect):
+                await self._socket.close(code)
+
+    @property
+    def _is_there(self) -> bool:
+        return WebSocketState.CONNECTED is self._socket.application_state is self._socket.client_state
+
+
+class Streams:
+    """The streams that are open: admits them up to a limit and ends each with what it has to be told."""
+
+    def __init__(self, settings: AsrSettings, recognisers: Recognisers) -> None:
+        self._settings = settings
+        self._recognisers = recognisers
+        self._open = 0
+
+    async def serve(self, socket: WebSocket) -> None:
+        """One WebSocket, from its acceptance to its end."""
+        await socket.accept()
+        peer = SocketPeer(socket)
+        with bound(stream_id=new_id("stm")):
+            try:
+                with self._admitted():
+                    await self._stream(peer).run()
+            except ParleyError as error:
+                await self._hang_up(peer, error)
+            except Exception:  # the border: the peer is told, the log knows more, other streams go on
+                log.exception("a stream failed")
+                await self._hang_up(peer, InternalError("Something went wrong on our side."))
+
+    def _stream(self, peer: SocketPeer) -> Stream:
+        settings = self._settings
+        params = EndpointerParams(
+            frame_samples=FRAME_SAMPLES,
+            end_silence_ms=settings.end_silence_ms,
+            short_pause_ms=settings.short_pause_ms,
+            stable_nochange_ms=settings.stable_nochange_ms,
+            silence_rms=settings.silence_rms,
+            max_utterance_ms=settings.max_utterance_ms,
+        )
+        return Stream(peer, self._recognisers, self._recognisers.engine, self._recognisers.language, params)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        if self._open >= self._settings.max_streams:
+            raise TooManySessions("All streams are taken.", service="asr", retry_after_ms=1_000)
+        self._open += 1
+        try:
+            with SESSIONS.labels("asr").track_inprogress():
+                yield
+        finally:
+            self._open -= 1
+
+    async def _hang_up(self, peer: SocketPeer, error: ParleyError) -> None:
+        await peer.send(refusal(error).to_json())
+        await peer.close(error.close_code)
+
+
+def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -> FastAPI:
+    """The service; `load` replaces the engine that the settings name. Nothing is loaded before its lifespan begins."""
+    recognisers = Recognisers(load or (lambda: engines.load(settings.engine)), settings.language, settings.decoders)
+    streams = Streams(settings, recognisers)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(recognisers.run, name="recognisers")
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+
+    app = create_app("Parley asr_service", Readiness({"recogniser": recognisers.state}), lifespan)
+    for path in STREAM_PATHS:
+        app.add_api_websocket_route(path, streams.serve)
+    return app
