@@ -9,7 +9,7 @@ CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 .PHONY: help run talk test check lint type cover docs format lock clean
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s:
+	@sed -nE 's/^([a-z]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 .venv/run.stamp: deploy/locks/local.txt
 	@sh deploy/setup.sh deploy/locks/local.txt $@
