@@ -38,8 +38,9 @@ _WIDE = frozenset(WIDE_MARKS)
 _LOUD = frozenset(LOUD_MARKS)
 _ALONE = "'’»›\\]}"  # closers whose openers are not followed
 _MARK_RUN = re.compile(f"[{MARKS}]+")
+_UNSEEN = "\u200b\u200e\u200f\u2060\ufeff"
 # Tildes close a strikethrough, and draw out the last syllable in Korean and Japanese.
-_BELONGING = re.compile(rf"[{MARKS}{_ALONE}~～〜]|{SPACE}{{0,{LONGEST_GAP}}}[{_EMOJI}]")
+_BELONGING = re.compile(rf"[{MARKS}{_ALONE}{_UNSEEN}~～〜]|{SPACE}{{0,{LONGEST_GAP}}}[{_EMOJI}]")
 _ANY_EMOJI = re.compile(f"[{_EMOJI}]")
 _QUOTED = re.compile(rf"[\"{_ALONE}{''.join(CLOSED_BY)}][*_~]*\Z")
 

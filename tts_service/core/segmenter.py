@@ -125,8 +125,8 @@ class Segmenter:
         those of the same text without the stall by this earlier boundary alone: a closer, an emoji or a lowercase word
         that comes after all begins the next segment.
         """
-        held = self._text[self._at : self._at + 1]
-        if not held or held not in MARKS or self._ticks or self._fence or not self._has_content:
+        undecided = self._text[self._at : self._at + 1]
+        if not undecided or undecided not in MARKS or not self._has_content:
             return []
         ending = read_ending(self._text, self._at, self._place, self._brackets, self._max_chars, is_complete=True)
         assert ending, "a text taken as complete leaves nothing to wait for"
