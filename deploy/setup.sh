@@ -23,9 +23,17 @@ if [ ! -x .venv/bin/python ]; then
         exit 1
     fi
 fi
-echo "Installing $(grep -c '==' "$lock") packages from $lock …"
-if ! .venv/bin/python -m pip install --disable-pip-version-check --only-binary :all: --require-hashes \
-    --progress-bar on -r "$lock" >.venv/setup.log 2>&1; then
+
+total=$(grep -c '==' "$lock")
+echo "Installing $total packages from $lock …"
+rm -f .venv/setup.failed
+{
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
+        --only-binary :all: --require-hashes -r "$lock" 2>&1 || touch .venv/setup.failed
+} | tee .venv/setup.log | awk -v total="$total" '
+    /^Collecting/ { sub(/ .*/, "", $2); printf "  %d of %d: %s\n", ++count, total, $2; fflush() }
+    /^Installing collected packages/ { print "  unpacking …"; fflush() }'
+if [ -e .venv/setup.failed ]; then
     tail -n 5 .venv/setup.log >&2
     echo "The packages could not be installed. Is the Python package index reachable? All output: .venv/setup.log" >&2
     exit 1
