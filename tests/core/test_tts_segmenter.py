@@ -241,6 +241,10 @@ def test_a_line_leaves_with_its_newline() -> None:
     assert moments(["Hello.", "\n", "Bye"])[0] == (1, "Hello.")
 
 
+def test_a_fenced_block_leaves_with_its_last_line() -> None:
+    assert moments(["```py", "\n", "a. B\n", "```", "\n", "Done"])[0] == (4, "```py\na. B\n```")
+
+
 def test_a_quote_leaves_with_the_opener_that_follows() -> None:
     assert moments(["“走吧。", "”", "“好", "！”"])[0] == (2, "“走吧。”")
 

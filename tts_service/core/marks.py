@@ -101,10 +101,8 @@ def left_open(text: str, stop: int, before: Set[str]) -> frozenset[str]:
     return frozenset(signs)
 
 
-def read_ending(
-    text: str, at: int, place: Place, brackets: tuple[str, ...], limit: int, is_complete: bool
-) -> Ending | None:
-    """Read the run of marks at `at` and what belongs to it, as far as `limit`; None while more of it may come."""
+def read_ending(text: str, at: int, place: Place, brackets: tuple[str, ...], limit: int) -> Ending:
+    """Read the run of marks at `at` and what belongs to it, as far as `limit`; at the end of the text more may come."""
     run = _MARK_RUN.match(text, at)
     assert run, "there is no mark"
     stop = run.end()
@@ -123,8 +121,6 @@ def read_ending(
             stop = sign.end()
         else:
             break
-    if stop == len(text) and stop <= limit and not is_complete:
-        return None
     if stop == run.end():
         return Ending(at, stop, _mark(run[0], run[0]), False, False, brackets)
     tail = text[at:stop]

@@ -8,35 +8,28 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
-# First code point, last code point, script. Letters only: marks, digits and punctuation belong to no script here and
-# stay with their neighbours. Blocks after the Unicode code charts, the few holes inside a block included.
+# First code point, last code point, script, after the Unicode code charts. Letters only: marks, digits and punctuation
+# belong to no script here and stay with their neighbours.
 _BLOCKS: tuple[tuple[int, int, str], ...] = (
     (0x0041, 0x005A, "Latin"),
     (0x0061, 0x007A, "Latin"),
-    (0x00AA, 0x00AA, "Latin"),
-    (0x00BA, 0x00BA, "Latin"),
     (0x00C0, 0x00D6, "Latin"),
     (0x00D8, 0x00F6, "Latin"),
     (0x00F8, 0x024F, "Latin"),
     (0x0370, 0x03FF, "Greek"),
     (0x0400, 0x052F, "Cyrillic"),
-    (0x0530, 0x058F, "Armenian"),
     (0x05D0, 0x05F4, "Hebrew"),
     (0x0620, 0x064A, "Arabic"),
     (0x066E, 0x06D3, "Arabic"),
     (0x0900, 0x097F, "Devanagari"),
     (0x0E00, 0x0E7F, "Thai"),
-    (0x10A0, 0x10FF, "Georgian"),
     (0x1100, 0x11FF, "Hangul"),
     (0x1E00, 0x1EFF, "Latin"),
-    (0x1F00, 0x1FFF, "Greek"),
     (0x3005, 0x3007, "Han"),
     (0x3041, 0x30FA, "Kana"),
     (0x30FC, 0x30FF, "Kana"),
     (0x3105, 0x312F, "Han"),
     (0x3131, 0x318E, "Hangul"),
-    (0x31A0, 0x31BF, "Han"),
-    (0x31F0, 0x31FF, "Kana"),
     (0x3400, 0x4DBF, "Han"),
     (0x4E00, 0x9FFF, "Han"),
     (0xA960, 0xA97C, "Hangul"),
@@ -62,10 +55,8 @@ _READERS: dict[str, tuple[str, str]] = {
     "Kana": ("ja", ""),
     "Hangul": ("ko", ""),
     "Greek": ("el", ""),
-    "Armenian": ("hy", ""),
     "Hebrew": ("he", "yi"),
     "Thai": ("th", ""),
-    "Georgian": ("ka", ""),
 }
 _OTHERS = {script: frozenset(others.split()) for script, (_, others) in _READERS.items()}
 

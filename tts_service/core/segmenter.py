@@ -128,8 +128,7 @@ class Segmenter:
         undecided = self._text[self._at : self._at + 1]
         if not undecided or undecided not in MARKS or not self._has_content:
             return []
-        ending = read_ending(self._text, self._at, self._place, self._brackets, self._max_chars, is_complete=True)
-        assert ending, "a text taken as complete leaves nothing to wait for"
+        ending = read_ending(self._text, self._at, self._place, self._brackets, self._max_chars)
         return self._take(ending.stop, BreakKind.SENTENCE) if may_rest(self._text, ending, self._place) else []
 
     def _cut(self, is_complete: bool) -> list[Segment]:
@@ -203,9 +202,7 @@ class Segmenter:
         return _Step(found.end())
 
     def _mark_step(self, is_complete: bool) -> _Step | None:
-        ending = read_ending(self._text, self._at, self._place, self._brackets, self._max_chars, is_complete)
-        if ending is None:
-            return None
+        ending = read_ending(self._text, self._at, self._place, self._brackets, self._max_chars)
         if ending.stop > self._max_chars:
             return _Step(ending.stop)
         verdict = judge(self._text, ending, self._place, is_complete)
