@@ -32,7 +32,9 @@ class LlmSettings(ServiceSettings):
     context_tokens: int = Field(1024, ge=64, le=1_048_576, description="Context of each slot, in tokens.")
     threads: int = Field(1, ge=1, le=256, description="CPU threads of llama_server; never more than cores are free.")
     gpu_layers: int = Field(0, ge=0, le=1000, description="Layers of the model that llama_server puts on the GPU.")
-    temperature: float = Field(0.3, ge=0, le=2, description="Sampling temperature of requests that give none.")
+    temperature: float = Field(
+        0.1, ge=0, le=2, description="Sampling temperature of requests that give none; the demo model wants a low one."
+    )
     upstream_url: str = Field(
         "http://127.0.0.1:8080",
         pattern=r"^https?://[^/\s]+",
