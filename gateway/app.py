@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from gateway.client_socket import ClientSocket
 from gateway.dialects.native import error_of
 from gateway.llm_client import LlmClient
-from gateway.personas import load_personas
+from gateway.personas import InvalidPersona, load_personas
 from gateway.session import House, Session
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
@@ -29,8 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def build_app(settings: GatewaySettings) -> FastAPI:
-    """The app of one gateway. Raises InvalidPersona when a persona file is wrong."""
+    """The app of one gateway. Raises InvalidPersona when a persona file is wrong or the default one is not there."""
     personas = load_personas(settings.personas_dir)
+    if settings.default_persona not in personas:
+        raise InvalidPersona(f"GATEWAY_DEFAULT_PERSONA: there is no persona {settings.default_persona!r}.")
     readiness = Readiness()
 
     @asynccontextmanager
@@ -107,7 +109,7 @@ def _add_resources(app: FastAPI) -> None:
     async def list_conversations(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     ) -> dict[str, Any]:
         store: Store = request.app.state.house.store
         return {"data": await store.conversations(limit, offset)}

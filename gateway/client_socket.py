@@ -1,5 +1,7 @@
 """The client's WebSocket: frames in and out, checked and told apart; a broken one reads as a client that left."""
 
+from contextlib import suppress
+
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -45,11 +47,9 @@ class ClientSocket:
         """Say what is wrong, if the client still reads, and close with the error's code."""
         with anyio.move_on_after(FAREWELL_S, shield=True):
             await self.send(farewell)
-            await self.close(error.close_code)
+        await self.close(error.close_code)
 
     async def close(self, code: int = 1000) -> None:
-        """Close; nothing happens when it is closed already."""
-        try:
+        """Close; nothing happens when it is closed already, and a client that reads nothing is not waited for."""
+        with anyio.move_on_after(FAREWELL_S, shield=True), suppress(WebSocketDisconnect, RuntimeError):
             await self._websocket.close(code)
-        except (WebSocketDisconnect, RuntimeError):
-            return

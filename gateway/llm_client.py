@@ -93,6 +93,7 @@ def _delta_of(payload: str) -> Delta | None:
             return None
         choice = event["choices"][0]
         text, reason = choice.get("delta", {}).get("content") or "", choice.get("finish_reason")
+        text = text.encode("utf-8", "replace").decode()  # JSON can hold half a character, which no wire of ours can
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise EngineFailed("The language model sent something that is no chat stream.", service="llm") from None
     if reason:

@@ -29,9 +29,9 @@ class Preferences:
         self.endpointing = config.endpointing or self.endpointing
         self.audio_out = config.audio_out or self.audio_out
 
-    def for_recogniser(self) -> asr.Configure:
-        """What the asr_service is told."""
-        language = self.language or self.persona.language
+    def for_recogniser(self, persona: Persona) -> asr.Configure:
+        """What the asr_service is told, when `persona` answers."""
+        language = self.language or persona.language
         return asr.Configure(sample_rate=self.sample_rate, language=language, endpointing=self.endpointing)
 
     def for_speech(self, reply_id: str) -> tts.Start:

@@ -17,6 +17,7 @@ from shared.wire import native
 from shared.wire.codec import Message
 
 TURNS_WAITING = 64
+KEEP_TIMEOUT_S = 8.0  # above the time that SQLite itself waits for a lock
 log = logging.getLogger(__name__)
 
 
@@ -67,9 +68,9 @@ class Recorder:
         """Keep turns until closed. A cancel loses the turns that wait; the session gives it time before."""
         async for action, kept in self._receive:
             try:
-                with anyio.CancelScope(shield=True):  # a transaction is never cut: it is kept or it failed
+                with anyio.fail_after(KEEP_TIMEOUT_S, shield=True):  # only a store that hangs is cut in a transaction
                     await self._store.add_turn(self._session_id, self._user_id, kept)
-            except SQLAlchemyError:
+            except (SQLAlchemyError, OSError):  # drivers let refusals and timeouts of the network through as OSError
                 log.exception("a turn could not be kept", extra={"turn_id": kept.turn_id})
                 lost = InternalError("This turn could not be kept.", service="gateway")
                 self._tell(native.Error(code=lost.code, service="gateway", message=lost.message, retryable=False))

@@ -71,6 +71,8 @@ class ReplyRun:
         self._is_text_complete = False
         self._pace = TextPace(self._is_ear_dry)
         self._released = anyio.Event()
+        self._unsent_samples = 0  # handed to the outbox
+        self._is_all_made = False
         self._is_all_sent = False
         self._news = anyio.Event()
         if not order.is_held:
@@ -95,6 +97,19 @@ class ReplyRun:
         """The client played so much."""
         self.playout.mark(ms, clock.now_s())
         self._announce_news()
+
+    def note_sent(self, audio: bytes) -> None:
+        """This audio has left for the client."""
+        samples = pcm.samples_of(audio)
+        self._unsent_samples -= samples
+        self.playout.add_audio(samples, clock.now_s())
+        self._end_when_all_is_sent()
+
+    def _end_when_all_is_sent(self) -> None:
+        if self._is_all_made and not self._unsent_samples:
+            self.playout.end("".join(self._said))
+            self._is_all_sent = True
+            self._announce_news()
 
     def heard(self) -> on.PlayoutMarked:
         """What was heard by now."""
@@ -187,9 +202,8 @@ class ReplyRun:
                     await self._send_audio(heard.pcm)
                 else:
                     await self._send_segment(heard)
-        self.playout.end("".join(self._said))
-        self._is_all_sent = True
-        self._announce_news()
+        self._is_all_made = True
+        self._end_when_all_is_sent()
 
     async def _send_segment(self, segment: tts.SegmentStarted) -> None:
         order = self.order
@@ -199,10 +213,15 @@ class ReplyRun:
         )
 
     async def _send_audio(self, audio: bytes) -> None:
-        while (ahead_ms := self.playout.lead_ms(clock.now_s()) - self._around.lead_ms) > 0:
+        while (ahead_ms := self._lead_ms() - self._around.lead_ms) > 0:
             await self._until_news(max(20, ahead_ms) / 1000)
+        self._unsent_samples += pcm.samples_of(audio)
         await self._around.outbox.put(AudioFrame(self.order.reply_id, audio))
-        self.playout.add_audio(pcm.samples_of(audio), clock.now_s())
+
+    def _lead_ms(self) -> int:
+        """How far what was handed on is ahead of the ear."""
+        unsent_ms = pcm.ms_of(self._unsent_samples, self.order.speech.sample_rate)
+        return self.playout.lead_ms(clock.now_s()) + unsent_ms
 
     async def _follow(self) -> None:
         """Tell what was heard as it is heard, and at last that all was."""

@@ -21,6 +21,7 @@ from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from gateway.asr_link import AsrLink, event_of
 from gateway.client_socket import ClientSocket
@@ -49,6 +50,7 @@ from shared.wire import asr, native
 from shared.wire.codec import Message
 
 INBOX_EVENTS = 256
+UNFIXED = (State.USER_SPEAKING, State.AWAITING_FINAL)  # what the person says is not fixed yet
 OUTAGES = {"llm_service": Stage.LLM, "tts_service": Stage.TTS}
 LAST_WORDS_S = 3.0  # for turns that ended with the connection to reach the store
 CAPABILITIES = ["partials", "barge_in", "speculation", "playout_marks", "personas", "transcription"]
@@ -85,12 +87,15 @@ class Session:
         self._recorder = Recorder(house.store, self.session_id, user_id, self._tell)
         self._inbox_send, self._inbox = anyio.create_memory_object_stream[ConversationEvent](INBOX_EVENTS)
         self._asr = AsrLink(
-            settings.asr_url, self._wants.for_recogniser(), self._note_heard, settings.connect_timeout_s
+            settings.asr_url,
+            self._wants.for_recogniser(self._wants.persona),
+            self._note_heard,
+            settings.connect_timeout_s,
         )
         self._reply: ReplyRun | None = None
         self._timings = TurnTimings(0.0)
         self._told_down = ""  # the service whose failure the client was told of in this turn
-        self._heard_samples = 0  # of the client's audio, at 16 kHz
+        self._speech_ended_s = 0.0
 
     async def run(self) -> None:
         """Serve the client until it leaves; its last turn is kept before this returns."""
@@ -114,6 +119,7 @@ class Session:
     async def _read(self) -> None:
         """Take frames until the client leaves. Bad ones are answered with an error, and the session lives on."""
         while True:
+            await checkpoint()  # frames that wait already are taken without a wait: a burst of them must starve nobody
             try:
                 frame = await self._socket.receive()
                 if frame is None:
@@ -125,9 +131,9 @@ class Session:
     async def _take(self, frame: bytes | native.ClientMessage) -> None:
         match frame:
             case bytes():
-                await self._hear(pcm.checked(frame))
+                await self._asr.hear(pcm.checked(frame))
             case native.AudioChunk(audio=audio):
-                await self._hear(pcm.from_base64(audio))
+                await self._asr.hear(pcm.from_base64(audio))
             case native.Played(reply_id=reply_id, ms=ms):
                 if self._reply and self._reply.order.reply_id == reply_id:
                     self._reply.mark(ms)
@@ -152,10 +158,6 @@ class Session:
             self._timings.set_zero(clock.now_s())
         await self._post(on.TextTyped(text))
 
-    async def _hear(self, audio: bytes) -> None:
-        self._heard_samples += pcm.samples_of(audio) * asr.STREAM_RATE // self._wants.sample_rate
-        await self._asr.hear(audio)
-
     async def _configure(self, config: native.Config) -> None:
         persona = self._persona(config.persona) if config.persona else self._next_persona
         self._wants.take(config)
@@ -165,7 +167,7 @@ class Session:
         if persona is not self._next_persona:
             self._next_persona = persona
             await self._post(on.PersonaChanged())
-        await self._asr.configure(self._wants.for_recogniser())
+        await self._asr.configure(self._wants.for_recogniser(persona))
 
     def _change_persona(self, persona: Persona) -> None:
         """After the conversation has let go of the one before, whose last turn is still theirs."""
@@ -187,12 +189,9 @@ class Session:
             error = {"code": heard.code, "message": heard.message, "retryable": heard.retryable}
             self._tell(native.Error(service=Stage.ASR.value, **error))
         event = heard if isinstance(heard, StageFailed) else event_of(heard)
-        is_users_turn = self._conversation.state is State.USER_SPEAKING
-        if is_users_turn and isinstance(heard, asr.Candidate | asr.Endpoint):
-            silence_s = max(0, self._heard_samples - heard.at_samples) / asr.STREAM_RATE
-            self._timings.set_zero(clock.now_s() - silence_s)
-            if isinstance(heard, asr.Endpoint):
-                self._timings.reach("endpoint", clock.now_s())
+        if isinstance(heard, asr.Candidate | asr.Endpoint):
+            silence_s = max(0.0, self._asr.heard_s - heard.at_samples / asr.STREAM_RATE)
+            self._speech_ended_s = clock.now_s() - silence_s
         if event is not None:
             await self._post(event)
 
@@ -213,6 +212,7 @@ class Session:
         while self._conversation.state is not State.CLOSED:
             event = await self._next_event()
             self._catch_up()
+            self._time_speech(event)
             for action in self._conversation.handle(event, clock.now_s()):
                 self._perform(action, tasks)
             if isinstance(event, on.PersonaChanged):
@@ -222,6 +222,14 @@ class Session:
         """What was heard is known up to this moment: whatever happens now may cut the answer just here."""
         if self._reply and self._conversation.accepts(self._reply.order.reply_id):
             self._conversation.handle(self._reply.heard(), clock.now_s())
+
+    def _time_speech(self, event: ConversationEvent) -> None:
+        """A turn is timed from the end of its last speech."""
+        if self._conversation.state is State.USER_SPEAKING:
+            if isinstance(event, on.CandidateHeard | on.EndpointReached):
+                self._timings.set_zero(self._speech_ended_s)
+            if isinstance(event, on.EndpointReached):
+                self._timings.reach("endpoint", clock.now_s())
 
     async def _next_event(self) -> ConversationEvent:
         deadline_s = self._conversation.deadline()
@@ -259,7 +267,9 @@ class Session:
             self._told_down = action.service
         elif isinstance(action, do.AnnounceReplyStarted):
             self._told_down = ""
-        if isinstance(action, do.AnnounceFinal):
+        if isinstance(action, do.AnnounceSpeechStarted):  # what an earlier utterance of the turn reached is void
+            self._timings = TurnTimings(clock.now_s())
+        elif isinstance(action, do.AnnounceFinal) and self._conversation.state not in UNFIXED:
             self._timings.reach("final", clock.now_s())
         self._tell(message_of(action))
 
@@ -310,6 +320,8 @@ class Session:
             if isinstance(item, AudioFrame):
                 self._timings.reach("first_audio", clock.now_s())
             is_open = await self._socket.send(self._encoder.encode(item))
+            if isinstance(item, AudioFrame) and self._reply and self._reply.order.reply_id == item.reply_id:
+                self._reply.note_sent(item.pcm)
 
     async def _end_overrun(self) -> None:
         """A client that reads nothing cannot hold a session."""

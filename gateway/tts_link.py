@@ -13,7 +13,7 @@ import anyio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from shared.errors import EngineFailed, Overloaded, ParleyError, ServiceUnavailable
+from shared.errors import EngineFailed, InvalidMessage, Overloaded, ParleyError, ServiceUnavailable
 from shared.wire import tts
 
 CANCEL_TIMEOUT_S = 1.0
@@ -78,6 +78,8 @@ class SpokenReply:
                 raise _failure(message)
             elif isinstance(message, tts.Done):
                 self.is_over = True
+                if message.outcome == "failed":
+                    raise EngineFailed("The speech engine failed.", service="tts")
 
     async def _send(self, message: tts.TtsIn) -> None:
         try:
@@ -89,6 +91,8 @@ class SpokenReply:
 def _failure(error: tts.TtsError) -> ParleyError:
     if error.code in (ServiceUnavailable.code, Overloaded.code):
         return ServiceUnavailable("The speech service is not ready.", service="tts")
+    if error.code == InvalidMessage.code:  # a voice that it does not have: its own sentence names it
+        return InvalidMessage(error.message, service="tts")
     return EngineFailed("The speech engine failed.", service="tts")
 
 
@@ -107,6 +111,7 @@ async def speak(url: str, start: tts.Start, connect_timeout_s: float) -> AsyncIt
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(CANCEL_TIMEOUT_S):
             await _end(spoken, connection)
+        connection.transport.abort()  # a service that hangs keeps no connection; nothing happens to a closed one
 
 
 async def _end(spoken: SpokenReply, connection: ClientConnection) -> None:

@@ -52,6 +52,10 @@ class MemoryClient:
         """Read nothing more, so that the gateway's sends wait."""
         self._reading = anyio.Event()
 
+    def read_on(self) -> None:
+        """Read again."""
+        self._reading.set()
+
     async def _receive(self, message: Message) -> None:
         await self._reading.wait()
         if message["type"] == "websocket.close":

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import anyio
 import httpx
@@ -39,6 +40,8 @@ class FakeAsr:
     def __init__(self) -> None:
         self.tally = Tally()
         self.audio_bytes = 0
+        self.configs: list[dict[str, object]] = []
+        self.is_full = False  # refuses each stream that opens
         self._connections: set[ServerConnection] = set()
         self._server: Server | None = None
         self.port = 0
@@ -75,12 +78,20 @@ class FakeAsr:
         self._connections.add(connection)
         self.tally.add("connected")
         try:
+            if self.is_full:
+                refusal = asr.AsrError(code="too_many_sessions", message="Every stream is taken.", retryable=True)
+                await connection.send(refusal.to_json())
+                return await connection.close(1013)
+            await connection.send(asr.AsrReady(engine="a stand-in", languages=["en"]).to_json())
             async for frame in connection:
                 if isinstance(frame, bytes):
                     self.audio_bytes += len(frame)
                     self.tally.add("audio")
                 else:
-                    self.tally.add(json.loads(frame)["type"])
+                    message = json.loads(frame)
+                    if message["type"] == "config":
+                        self.configs.append(message)
+                    self.tally.add(message["type"])
         except ConnectionClosed:
             pass
         finally:
@@ -112,6 +123,8 @@ class FakeTts:
     tally: Tally = field(default_factory=Tally)
     texts: list[str] = field(default_factory=list)
     is_silent: bool = False  # takes text and makes nothing, until it is told to end
+    is_stuck: bool = False  # takes everything and never answers
+    outcome: Literal["completed", "failed"] = "completed"
     port: int = 0
     _connections: set[ServerConnection] = field(default_factory=set)
     _server: Server | None = None
@@ -142,6 +155,8 @@ class FakeTts:
         async for frame in connection:
             message = tts.TTS_IN.decode(str(frame))
             self.tally.add(message.type)
+            if self.is_stuck:
+                continue
             if isinstance(message, tts.Text):
                 self.texts.append(message.delta)
                 if self.is_silent:
@@ -155,7 +170,7 @@ class FakeTts:
                     await connection.send(tts.encode_audio(reply_id, PIECE))
                 sent, index = sent + self.pieces * len(PIECE) // 2, index + 1
             elif isinstance(message, tts.End | tts.Cancel):
-                outcome = "completed" if isinstance(message, tts.End) else "cancelled"
+                outcome = self.outcome if isinstance(message, tts.End) else "cancelled"
                 done = tts.Done(reply_id=message.reply_id, outcome=outcome, total_samples=sent)
                 await connection.send(done.to_json())
 
