@@ -1,4 +1,4 @@
-"""The asr_service put together: recognisers, the streams that share them, and how both start and end."""
+"""The asr_service put together: recognisers, the streams and files that share them, and how all start and end."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,9 +11,11 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from asr_service import engines
 from asr_service.core.endpointer import EndpointerParams
 from asr_service.engines.base import Engine
+from asr_service.hearing import FRAME_SAMPLES
 from asr_service.recognisers import Recognisers
 from asr_service.settings import AsrSettings
-from asr_service.stream import FRAME_SAMPLES, Stream, refusal
+from asr_service.stream import Stream, refusal
+from asr_service.transcriptions import Transcriptions, transcription_routes
 from shared.app import create_app
 from shared.errors import InternalError, ParleyError, TooManySessions
 from shared.health import Readiness
@@ -78,15 +80,7 @@ class Streams:
                 await self._hang_up(peer, InternalError("Something went wrong on our side."))
 
     def _stream(self, peer: SocketPeer) -> Stream:
-        settings = self._settings
-        params = EndpointerParams(
-            frame_samples=FRAME_SAMPLES,
-            end_silence_ms=settings.end_silence_ms,
-            short_pause_ms=settings.short_pause_ms,
-            stable_nochange_ms=settings.stable_nochange_ms,
-            silence_rms=settings.silence_rms,
-            max_utterance_ms=settings.max_utterance_ms,
-        )
+        params = endpointing(self._settings)
         return Stream(peer, self._recognisers, self._recognisers.engine, self._recognisers.language, params)
 
     @contextmanager
@@ -103,6 +97,18 @@ class Streams:
     async def _hang_up(self, peer: SocketPeer, error: ParleyError) -> None:
         await peer.send(refusal(error).to_json())
         await peer.close(error.close_code)
+
+
+def endpointing(settings: AsrSettings) -> EndpointerParams:
+    """When an utterance ends, unless a stream asks for another."""
+    return EndpointerParams(
+        frame_samples=FRAME_SAMPLES,
+        end_silence_ms=settings.end_silence_ms,
+        short_pause_ms=settings.short_pause_ms,
+        stable_nochange_ms=settings.stable_nochange_ms,
+        silence_rms=settings.silence_rms,
+        max_utterance_ms=settings.max_utterance_ms,
+    )
 
 
 def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -> FastAPI:
@@ -122,4 +128,5 @@ def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -
     app = create_app("Parley asr_service", Readiness({"recogniser": recognisers.state}), lifespan)
     for path in STREAM_PATHS:
         app.add_api_websocket_route(path, streams.serve)
+    app.include_router(transcription_routes(Transcriptions(settings, recognisers, endpointing(settings))))
     return app

@@ -122,7 +122,7 @@ class Recognisers:
     async def _open_one(self) -> bool:
         assert self._engine is not None
         try:
-            recogniser = await threads.call(_open_warm, self._engine)
+            recogniser = await threads.call(_open_warm, self._engine, self.language)
         except Exception:  # a model library may raise anything
             if not self._opened:
                 self._state = "The recogniser could not be opened."
@@ -133,10 +133,10 @@ class Recognisers:
         return True
 
 
-def _open_warm(engine: Engine) -> Recogniser:
+def _open_warm(engine: Engine, language: str) -> Recogniser:
     """A recogniser that has heard something, so that nobody waits for what a library does only once."""
     recogniser = engine.open()
-    recogniser.start(engine.languages[0])
+    recogniser.start(language)
     recogniser.accept(WARM_UP_PCM)
     recogniser.finish()
     return recogniser

@@ -1,6 +1,8 @@
 """The settings of the asr_service: `ASR_…` in the environment, and the names that older clients know."""
 
 import re
+from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -8,14 +10,16 @@ from pydantic_settings import SettingsConfigDict
 from asr_service.engines import ENGINES
 from shared.settings import ServiceSettings
 
+DEMO_MODEL = Path(__file__).resolve().parent / "demo_model" / "whisper-demo"
+
 
 class AsrSettings(ServiceSettings):
     """How the service hears. Endpointing is a default: each stream may ask for another."""
 
-    model_config = SettingsConfigDict(env_prefix="ASR_")
+    model_config = SettingsConfigDict(env_prefix="ASR_", protected_namespaces=())
 
     port: int = Field(8002, ge=1, le=65535, description="TCP port to listen on.")
-    engine: str = Field("pocketsphinx", description=f"What recognises speech: {', '.join(ENGINES)}.")
+    engine: str = Field("embedded", description=f"What recognises speech: {', '.join(ENGINES)}.")
     language: str = Field(
         "en",
         min_length=2,
@@ -56,6 +60,35 @@ class AsrSettings(ServiceSettings):
         description="RMS of full scale 1 under which a frame is silent.",
     )
     max_utterance_ms: int = Field(30_000, ge=1_000, le=60_000, description="Longest utterance; then it is cut.")
+    model_path: Path = Field(
+        DEMO_MODEL,
+        validation_alias=AliasChoices("ASR_MODEL_PATH", "STT_MODEL_NAME", "MODEL_PATH"),
+        description="Folder of the converted Whisper model: all that faster-whisper hears by, and what embedded hears "
+        "by except English; a small demo model unless told. A .gguf file is the language model's, and passed over.",
+    )
+    whisper_device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu",
+        validation_alias=AliasChoices("ASR_WHISPER_DEVICE", "WHISPER_DEVICE"),
+        description="Where faster-whisper computes.",
+    )
+    whisper_compute_type: Literal["default", "int8", "int8_float16", "int8_float32", "float16", "float32"] = Field(
+        "int8",
+        validation_alias=AliasChoices("ASR_WHISPER_COMPUTE_TYPE", "WHISPER_COMPUTE_TYPE"),
+        description="Numbers that faster-whisper computes with; a CPU has no float16. `default`: those of the model.",
+    )
+    whisper_pad_ms: int = Field(
+        300,
+        ge=0,
+        le=2_000,
+        description="Silence that faster-whisper sees after the speech; models taught on 30 s may want a second.",
+    )
+    whisper_workers: int = Field(
+        1, ge=1, le=64, description="Readings that faster-whisper makes at once, a thread each; more of them wait."
+    )
+    max_uploads: int = Field(
+        4, ge=1, le=256, description="Files that are received or transcribed at a time; one more is refused."
+    )
+    max_file_s: int = Field(3_600, ge=1, le=86_400, description="Longest file that is transcribed.")
 
     @field_validator("engine")
     @classmethod
@@ -63,6 +96,12 @@ class AsrSettings(ServiceSettings):
         if value not in ENGINES:
             raise ValueError(f"no engine is called {value!r}; known: {', '.join(ENGINES)}")
         return value
+
+    @field_validator("model_path")
+    @classmethod
+    def _pass_over_language_model(cls, value: Path) -> Path:
+        """`MODEL_PATH` is an older name for both models, and services may share an environment."""
+        return DEMO_MODEL if value.suffix == ".gguf" else value
 
     @field_validator("language")
     @classmethod

@@ -12,13 +12,11 @@ on. Two tasks, `listen` and the caller's own, and nothing outlives them.
 """
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol, assert_never
 
 import anyio
-import numpy as np
 from anyio import CancelScope
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -26,11 +24,12 @@ from asr_service.core import endpointer as core
 from asr_service.core.frame_cutter import FrameCutter
 from asr_service.core.stabiliser import Hypothesis, Stabiliser
 from asr_service.engines.base import Engine
+from asr_service.hearing import FRAME_SAMPLES, Hearing, count
 from asr_service.recognisers import Recognisers
 from asr_service.resampler import Resampler
 from asr_service.utterance import Utterance
 from shared.errors import EngineFailed, ParleyError, Unsupported
-from shared.metrics import ASR_FINALS, ASR_RTF, ERRORS
+from shared.metrics import ERRORS
 from shared.pcm import BYTES_PER_SAMPLE, checked, ms_of
 from shared.wire.asr import (
     ASR_IN,
@@ -51,9 +50,7 @@ from shared.wire.asr import (
 )
 from shared.wire.codec import check_frame
 
-FRAME_SAMPLES = STREAM_RATE // 50  # 20 ms
 INBOX_FRAMES = 2 * STREAM_RATE // FRAME_SAMPLES  # two seconds
-FULL_SCALE = 32_768
 
 # What two readings in a row agree on is committed, so they must not follow too closely: readings of 100 ms apart make
 # the same mistake twice. Finals took committed words back in 43 of 56 sentences then, in 19 with 300 ms.
@@ -83,14 +80,10 @@ class Stream:
         self._recognisers = recognisers
         self._engine = engine
         self._language = language
-        self._params = params
         self._resampler = Resampler(STREAM_RATE)
         self._cutter = FrameCutter(FRAME_SAMPLES * BYTES_PER_SAMPLE)
-        self._endpointer = core.Endpointer(params)
+        self._hearing = Hearing(recognisers, params)
         self._stabiliser = Stabiliser()
-        start_ms = params.pre_roll_ms + params.onset_ms
-        self._recent: deque[bytes] = deque(maxlen=-(-start_ms * STREAM_RATE // 1000 // FRAME_SAMPLES) + 1)
-        self._utterance: Utterance | None = None
         self._has_candidate = False  # the peer was told that the utterance may be over
         self._partial_from_samples = 0  # a reading that reaches here is told
 
@@ -142,7 +135,7 @@ class Stream:
                 case Flush():
                     await self._flush()
                 case Clear():
-                    self._endpointer.handle(core.Flush())
+                    self._hearing.flush()
                     self._forget()
                 case ParleyError():
                     await self._tell(item)
@@ -150,20 +143,17 @@ class Stream:
                     assert_never(item)
 
     async def _hear(self, frame: bytes) -> None:
-        self._recent.append(frame)
-        if self._utterance is not None:
-            self._utterance.add([frame])
-        await self._perform(self._endpointer.handle(core.Frame(rms(frame))))
-        utterance = self._utterance
+        await self._perform(self._hearing.hear(frame))
+        utterance = self._hearing.utterance
         if utterance is not None and await self._decoded(utterance.read()):
             if utterance.text and utterance.heard_until_samples >= self._partial_from_samples:
                 await self._show(utterance)
-            await self._note(utterance)
+            await self._note()
 
     async def _configure(self, message: Configure) -> None:
         if message.endpointing is not None:
-            self._params = replace(self._params, **message.endpointing.model_dump(exclude_none=True))
-            self._endpointer.configure(self._params)
+            asked = message.endpointing.model_dump(exclude_none=True)
+            self._hearing.configure(replace(self._hearing.params, **asked))
         if message.language is None:
             return
         if message.language.split("-")[0].lower() in self._engine.languages:
@@ -177,13 +167,13 @@ class Stream:
             )
 
     async def _flush(self) -> None:
-        if self._utterance is None:
-            self._endpointer.handle(core.Flush())
-            position = self._endpointer.position_samples
+        actions = self._hearing.flush()
+        if self._hearing.utterance is None:
+            position = self._hearing.position_samples
             utterance = Utterance(self._recognisers, self._language, position)
             await self._send_final(utterance, core.Endpoint(position, position, core.EndpointReason.FLUSH))
         else:
-            await self._perform(self._endpointer.handle(core.Flush()))
+            await self._perform(actions)
 
     async def _perform(self, actions: Iterable[core.Action]) -> None:
         for action in actions:
@@ -200,15 +190,12 @@ class Stream:
                     assert_never(action)
 
     async def _begin(self, started: core.SpeechStarted) -> None:
-        utterance = Utterance(self._recognisers, self._language, started.pre_roll_from_samples)
-        frames = (self._endpointer.position_samples - started.pre_roll_from_samples) // FRAME_SAMPLES
-        utterance.add(list(self._recent)[-frames:])
-        self._utterance = utterance
+        utterance = self._hearing.begin(started, self._language)
         self._partial_from_samples = 0
         await self._send(SpeechStarted(utterance_id=utterance.id, at_samples=started.at_samples))
 
     async def _propose(self, candidate: core.Candidate) -> None:
-        utterance = self._current()
+        utterance = self._hearing.current
         if not await self._decoded(utterance.conclude(can_wait=False)):
             return  # nobody can read it now; the final will wait
         self._has_candidate = True
@@ -216,17 +203,17 @@ class Stream:
         if text.startswith(self._stabiliser.committed):  # else a partial would be half of each reading
             await self._show(utterance)
         await self._send(Candidate(utterance_id=utterance.id, text=text, at_samples=candidate.at_samples))
-        await self._note(utterance)
+        await self._note()
 
     async def _resume(self, resumed: core.Resumed) -> None:
-        utterance = self._current()
+        utterance = self._hearing.current
         utterance.resume()
         if self._has_candidate:
             await self._send(Resumed(utterance_id=utterance.id, at_samples=resumed.at_samples))
         self._has_candidate = False
 
     async def _end(self, ended: core.Endpoint) -> None:
-        utterance = self._current()
+        utterance = self._hearing.current
         await self._send(Endpoint(utterance_id=utterance.id, at_samples=ended.at_samples, reason=ended.reason.value))
         await self._decoded(utterance.conclude(can_wait=True))
         await self._send_final(utterance, ended)
@@ -249,10 +236,9 @@ class Stream:
                 )
             )
 
-    async def _note(self, utterance: Utterance) -> None:
+    async def _note(self) -> None:
         """Tell the endpointer how the utterance reads now; its text may end it."""
-        reading = core.HypothesisChanged(utterance.text, utterance.heard_until_samples)
-        await self._perform(self._endpointer.handle(reading))
+        await self._perform(self._hearing.note())
 
     async def _send_final(self, utterance: Utterance, ended: core.Endpoint) -> None:
         final = self._stabiliser.finish(utterance.text)
@@ -271,9 +257,7 @@ class Stream:
                 reason=ended.reason.value,
             )
         )
-        ASR_FINALS.labels(ended.reason.value).inc()
-        if utterance.audio_s:
-            ASR_RTF.observe(utterance.decode_s / utterance.audio_s)
+        count(utterance, ended)
         log.info(
             "an utterance ended",
             extra={
@@ -302,23 +286,11 @@ class Stream:
         """Cancelled here, the message may be lost; its peer has left by then."""
         await self._peer.send(message.to_json())
 
-    def _current(self) -> Utterance:
-        assert self._utterance is not None, "the endpointer speaks of an utterance that never started"
-        return self._utterance
-
     def _forget(self) -> None:
         """No utterance is being spoken any more."""
-        if self._utterance is not None:
-            self._utterance.release()
-        self._utterance = None
+        self._hearing.forget()
         self._has_candidate = False
         self._stabiliser.reset()
-
-
-def rms(frame: bytes) -> float:
-    """Loudness of PCM16; full scale is 1."""
-    samples = np.frombuffer(frame, "<i2").astype(np.float32)
-    return float(np.sqrt(np.mean(samples * samples))) / FULL_SCALE
 
 
 def refusal(error: ParleyError) -> AsrError:

@@ -85,8 +85,7 @@ class Utterance:
         """
         if self._phase is not Phase.OPEN or len(self._pending) < STEP_BYTES or not await self._begin(can_wait=False):
             return False
-        await self._feed()
-        return True
+        return await self._feed()
 
     async def conclude(self, can_wait: bool) -> bool:
         """Decode all that waits to the end; False when no recogniser is free and the caller cannot wait for one.
@@ -126,13 +125,17 @@ class Utterance:
         await self._step("partial", self._recogniser.start, self.language)
         return True
 
-    async def _feed(self) -> None:
+    async def _feed(self) -> bool:
+        """Decode what waits; whether `text` is news. The same text read again is: two readings agree."""
         assert self._recogniser is not None
         pcm = bytes(self._pending[:LONGEST_STEP_BYTES])
         del self._pending[:LONGEST_STEP_BYTES]
-        self._hypothesis = await self._step("partial", self._recogniser.accept, pcm)
+        reading = await self._step("partial", self._recogniser.accept, pcm)
         self._decoded_samples += samples_of(pcm)
         self.audio_s += samples_of(pcm) / STREAM_RATE
+        if reading is not None:
+            self._hypothesis = reading
+        return reading is not None
 
     async def _step(self, kind: str, function: Callable[..., T], *args: object) -> T:
         """One blocking call; a cancel waits for it, and the recogniser can then be given back."""

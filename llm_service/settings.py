@@ -20,7 +20,6 @@ class LlmSettings(ServiceSettings):
     engine: str = Field("llama_server", description=f"What answers: {', '.join(ENGINES)}.")
     model_path: Path = Field(
         DEMO_MODEL,
-        validation_alias=AliasChoices("LLM_MODEL_PATH", "MODEL_PATH"),
         description="The GGUF file that llama_server loads; the small demo model unless told.",
     )
     model_name: str = Field(

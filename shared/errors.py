@@ -5,7 +5,7 @@
     │   ├── InvalidJson            400  the text was not JSON, or no object
     │   ├── UnknownType            400  no message of that type exists
     │   ├── InvalidMessage         400  a field is missing, of the wrong type or out of its bounds
-    │   ├── InvalidAudio           400  the bytes are no PCM16 (an odd number, or no base64)
+    │   ├── InvalidAudio           400  the bytes are not the audio that they should be
     │   ├── MessageTooLarge        413  a message is over its size limit
     │   ├── ContextLengthExceeded  400  the messages do not fit the model's context; a shorter conversation may
     │   └── Unsupported            400  known, but this server does not do it

@@ -7,7 +7,9 @@ from asr_service.engines.base import Engine
 
 ENGINES = MappingProxyType(
     {
+        "embedded": "asr_service.engines.embedded:load",  # pocketsphinx for English, a small Whisper for the rest
         "pocketsphinx": "asr_service.engines.pocketsphinx:load",
+        "faster-whisper": "asr_service.engines.faster_whisper:load",
         "fake": "asr_service.engines.fake:load",  # for tests and benchmarks; hears sound, understands nothing
     }
 )

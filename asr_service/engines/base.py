@@ -31,8 +31,8 @@ class Recogniser(Protocol):
     def start(self, language: str) -> None:
         """A new stretch begins, in one of the engine's languages; an unfinished one is forgotten."""
 
-    def accept(self, pcm: bytes) -> str:
-        """Hear whole samples; return what the stretch reads like so far."""
+    def accept(self, pcm: bytes) -> str | None:
+        """Hear whole samples; return what the stretch reads like so far, None when it was not read again."""
 
     def finish(self) -> Result:
         """End the stretch. Call `start` before more audio."""

@@ -187,7 +187,7 @@ def test_a_setting_comes_from_the_environment(
 def test_an_engine_that_nobody_knows_stops_the_start_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASR_ENGINE", "crystal-ball")
 
-    with pytest.raises(SystemExit, match=r"ASR_ENGINE: .*no engine is called 'crystal-ball'; known: pocketsphinx"):
+    with pytest.raises(SystemExit, match=r"ASR_ENGINE: .*no engine is called 'crystal-ball'; known: embedded"):
         AsrSettings.load()
 
 
@@ -195,7 +195,7 @@ def test_the_real_engine_understands_a_question_as_it_is_spoken() -> None:
     with client_of(decoders=1) as client:
         is_ready(client)
         with client.websocket_connect("/v1/stream") as socket:
-            assert told(socket) == AsrReady(engine="pocketsphinx", languages=["en"])
+            assert told(socket) == AsrReady(engine="embedded", languages=["en", "zh", "ko"])
             socket.send_text(Configure(sample_rate=16_000, language="en-US").to_json())
             for chunk in cut(silence(500) + speech("what_is_the_capital_of_france") + silence(1_000), 640):
                 socket.send_bytes(chunk)

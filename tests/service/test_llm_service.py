@@ -108,18 +108,15 @@ async def test_its_figures_are_exported(client: httpx.AsyncClient) -> None:
 
 def test_names_of_older_systems_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     older = {
-        "MODEL_PATH": "/models/qwen.gguf",
         "LLAMA_BASE": "http://here:8080",
         "LLAMA_MODEL": "qwen",
         "LLAMA_TIMEOUT": "7",
     }
-    monkeypatch.delenv("LLM_MODEL_PATH", raising=False)
     for name, value in older.items():
         monkeypatch.setenv(name, value)
 
     settings = LlmSettings()
 
-    assert (settings.model_path, settings.public_name) == (Path("/models/qwen.gguf"), "qwen")
     assert (settings.upstream_url, settings.upstream_model) == ("http://here:8080", "qwen")
     assert settings.first_token_timeout_s == 7
 

@@ -1,0 +1,62 @@
+"""Subtitles: texts with times as SubRip (srt) and WebVTT (vtt).
+
+It writes what it is given, in the order given: it breaks no line, joins no cue and knows nothing of sound.
+
+Laws: a cue is one block whose text is one line, whatever the text holds, so no text can pass for a time or a block of
+its own; a cue without text is left out; every cue lasts a millisecond or longer; the blocks are numbered from 1 on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+
+ARROW = "-->"
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A text and when it is said, seconds; ValueError unless 0 <= start <= end, both finite."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.start_s <= self.end_s < inf:
+            raise ValueError(f"a cue reaches from 0 or later to its start or later, not {self.start_s} to {self.end_s}")
+
+
+def srt(cues: Iterable[Cue]) -> str:
+    """The cues as SubRip; "" for none."""
+    lines = ((cue, _line(cue.text).replace(ARROW, "->")) for cue in cues)
+    shown = [f"{_times(cue, ',')}\n{line}\n" for cue, line in lines if line]
+    return "\n".join(f"{number}\n{block}" for number, block in enumerate(shown, 1))
+
+
+def vtt(cues: Iterable[Cue]) -> str:
+    """The cues as WebVTT; markup in a text is shown as it stands."""
+    lines = ((cue, _escaped(_line(cue.text))) for cue in cues)
+    return "\n".join(["WEBVTT\n", *(f"{_times(cue, '.')}\n{line}\n" for cue, line in lines if line)])
+
+
+def timestamp(time_ms: int, mark: str) -> str:
+    """`01:02:03,004` with `mark` before the milliseconds; hours have two digits or more."""
+    seconds, ms = divmod(time_ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}{mark}{ms:03}"
+
+
+def _times(cue: Cue, mark: str) -> str:
+    start_ms = round(cue.start_s * 1000)
+    end_ms = max(round(cue.end_s * 1000), start_ms + 1)  # WebVTT: the end is after the start
+    return f"{timestamp(start_ms, mark)} {ARROW} {timestamp(end_ms, mark)}"
+
+
+def _line(text: str) -> str:
+    """`text` on one line, NUL and white space at its ends aside."""
+    return " ".join(text.replace("\0", "").split())
+
+
+def _escaped(line: str) -> str:
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
