@@ -78,6 +78,17 @@ def test_a_persona_answers_from_the_command_line(parley: RunningParley) -> None:
     assert any("\u4e00" <= character <= "\u9fff" for character in answer)
 
 
+def test_mandarin_is_heard_and_answered_in_mandarin(parley: RunningParley) -> None:
+    recording = str(SPEECH / "jintian_tianqi_zenmeyang.wav")
+    status, events = make_talk(parley, WAV=recording, PERSONA="sun_wukong", EAGER="1")
+    final = next(event for event in events if event["type"] == "final")
+    answer = next(event["text"] for event in events if event["type"] == "reply_done")
+
+    assert status == 0, events
+    assert (final["text"], final["language"]) == ("今天天气怎么样", "zh")
+    assert any("\u4e00" <= character <= "\u9fff" for character in answer)
+
+
 def test_talk_says_plainly_that_nobody_listens() -> None:
     port = 9 if os.geteuid() == 0 else 65_000
     done = subprocess.run(
