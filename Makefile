@@ -24,7 +24,7 @@ talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parl
 	@$(PY) -m gateway.talk --url http://127.0.0.1:$(PORT) --wav "$$WAV" --text "$$TEXT" --persona "$$PERSONA" $(if $(EAGER),--eager)
 
 test: .venv/dev.stamp  ## set up and run the tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 check: lint type docs cover test  ## exactly what CI runs
 
