@@ -119,10 +119,13 @@ def held_out(client: httpx.Client) -> None:
     prompts = {persona["id"]: persona["prompt"] for persona in read("corpus")["personas"] if persona["prompt"]}
     table = read("held_out")
     cases = [("known", who, questions, pattern) for who, questions, pattern in table["known"]]
-    for lang, questions in table["refused"].items():
-        cases += [
-            (f"refused {lang} {who}", who, [question], "|".join(REFUSALS)) for question in questions for who in prompts
-        ]
+    for kind in ("refused", "refused later"):
+        for lang, questions in table[kind].items():
+            cases += [
+                (f"{kind} {lang} {who}", who, [question], "|".join(REFUSALS))
+                for question in questions
+                for who in prompts
+            ]
     for kind, who, questions, pattern in cases:
         given = asked_in_order(client, prompts[who], questions)
         asked[kind] += 1

@@ -1,26 +1,29 @@
-"""Train the demo model on the corpus, one core, bf16, in two stages of a fixed number of steps.
+"""Train the demo model on the corpus, one core, bf16, in five stages of a fixed number of steps.
 
 Steps, not minutes, end the run, so that two runs are alike. In each stage the learning rate warms up, stays, and falls;
 a cut run is therefore worse than a short one. The second stage asks more for what the person said before and mixes
-known words into strange questions. The loss counts the assistant's text alone, without replies that were broken off in
-the history.
+known words into strange questions. The third does both with many more names and shapes of questions, at one rate, and
+the last two go on with these texts, with more weight on what decides: told words and the first token of a reply. The
+loss counts the assistant's text alone, without replies that were broken off in the history.
 Run: python -m llm_service.demo_model.train WORK      (needs WORK/tokenizer.json, writes WORK/model.pt)
 """
 
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import nn
 from torch.nn import functional
 
 from llm_service.demo_model.corpus import samples
+from llm_service.demo_model.last import last_samples
 from llm_service.demo_model.model import CONFIG, LONGEST, Model
 from llm_service.demo_model.muon import Muon
 from llm_service.demo_model.templates import read
@@ -29,7 +32,9 @@ BATCH_TOKENS, POOL = 2560, 1024
 RATE, MUON_RATE, WARM_STEPS, LAST_RATE = 3e-3, 0.02, 100, 0.02
 START, END, PADDING = 1, 2, 0
 SNAPSHOT_STEPS = 250
+EXACT_WEIGHT = 8.0
 Row = tuple[list[int], list[float]]
+Source = Iterator[list[dict[str, Any]]]
 
 
 def encode(tokeniser: Tokenizer, messages: list[dict[str, Any]]) -> Row:
@@ -39,11 +44,24 @@ def encode(tokeniser: Tokenizer, messages: list[dict[str, Any]]) -> Row:
     newline = tokeniser.encode("\n").ids
     for m in messages:
         head = [START, *tokeniser.encode(m["role"] + "\n").ids]
-        body = [*tokeniser.encode(m["content"]).ids, END]
-        learnt = m.get("value", 1.0) if m["role"] == "assistant" and not m.get("cut") else 0.0
-        ids += head + body + newline
-        weights += [0.0] * len(head) + [learnt] * len(body) + [0.0] * len(newline)
+        said = tokeniser.encode(m["content"])
+        ids += [*head, *said.ids, END, *newline]
+        weights += [0.0] * len(head) + weights_of(said, m) + [0.0] * len(newline)
     return ids, weights
+
+
+def weights_of(said: Encoding, message: dict[str, Any]) -> list[float]:
+    """What each token of a message and its end count in the loss.
+
+    Where the corpus points at told words, these and what follows them count more; where it points at nothing in a
+    reply, the first token does, since it decides what kind of reply comes.
+    """
+    learnt = message.get("value", 1.0) if message["role"] == "assistant" and not message.get("cut") else 0.0
+    if "exact" not in message:
+        return [learnt] * (len(said.ids) + 1)
+    first = message["content"].find(message["exact"])
+    last = first + len(message["exact"])
+    return [learnt * (EXACT_WEIGHT if a <= last and b > first else 1.0) for a, b in said.offsets] + [learnt]
 
 
 def pad(rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,9 +72,9 @@ def pad(rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, weights
 
 
-def batches(tokeniser: Tokenizer, seed: int, focused: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(tokeniser: Tokenizer, source: Source, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless batches of rows of similar length, fresh conversations all the time."""
-    source, order = samples(seed, focused), random.Random(seed)
+    order = random.Random(seed)
     while True:
         pool = [encode(tokeniser, next(source)) for _ in range(POOL)]
         pool = sorted((row for row in pool if len(row[0]) <= LONGEST), key=lambda row: len(row[0]) + order.random() * 4)
@@ -94,7 +112,7 @@ class Stage:
     share: float
     fall_from: int
     fall_to: int
-    focused: bool
+    texts: Callable[[int], Source]
 
     def rate_at(self, step: int) -> float:
         """The share of the full learning rate: warm-up, plateau, then a straight fall."""
@@ -103,8 +121,11 @@ class Stage:
 
 
 STAGES = (
-    Stage(steps=4000, share=1.0, fall_from=2550, fall_to=4250, focused=False),
-    Stage(steps=1250, share=0.6, fall_from=300, fall_to=1250, focused=True),
+    Stage(steps=4000, share=1.0, fall_from=2550, fall_to=4250, texts=samples),
+    Stage(steps=1250, share=0.6, fall_from=300, fall_to=1250, texts=partial(samples, focused=True)),
+    Stage(steps=750, share=0.4, fall_from=750, fall_to=751, texts=last_samples),
+    Stage(steps=1250, share=0.4, fall_from=150, fall_to=2100, texts=partial(last_samples, pointed=True)),
+    Stage(steps=1200, share=0.25, fall_from=200, fall_to=1400, texts=partial(last_samples, pointed=True)),
 )
 
 
@@ -134,10 +155,9 @@ class Training:
         strangers = samples(self.seed + 1)
         self.held_out = [encode(self.tokeniser, next(strangers)) for _ in range(120)]
 
-    def run(self, stage: Stage) -> None:
+    def run(self, stage: Stage, seed: int) -> None:
         """Take every step of a stage on fresh texts with a fresh optimiser."""
-        seed = self.seed + 2 * stage.focused
-        optimiser, data = Optimiser(self.model), batches(self.tokeniser, seed, stage.focused)
+        optimiser, data = Optimiser(self.model), batches(self.tokeniser, stage.texts(seed), seed)
         began, first, mean = time.monotonic(), self.seen, 0.0
         for step in range(stage.steps):
             loss = self.step(optimiser, next(data), stage.rate_at(step))
@@ -168,8 +188,8 @@ def main(work: Path) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     training = Training(work)
-    for stage in STAGES:
-        training.run(stage)
+    for index, stage in enumerate(STAGES):
+        training.run(stage, training.seed + 2 * index)
 
 
 if __name__ == "__main__":

@@ -119,12 +119,8 @@ def test_its_stories_are_long_enough_to_be_streamed(model: httpx.Client, questio
         (["大家都叫我小雪", "说个笑话听听"], "你还记得我叫什么名字吗", "小雪"),
         (["i love pancakes"], "which food do i like", "pancakes"),
         (["我特别喜欢吃饺子"], "那我喜欢吃什么呢", "饺子"),
-        pytest.param(
-            ["hi my name is peter"],
-            "do you still remember my name",
-            "Peter",
-            marks=pytest.mark.xfail(reason="it greets an English name rightly and then forgets it"),
-        ),
+        (["hi my name is peter"], "do you still remember my name", "Peter"),
+        (["you can call me gloria", "what is the capital of greece", "thank you"], "what's my name", "Gloria"),
     ],
 )
 def test_it_remembers_what_it_was_told(model: httpx.Client, told: list[str], asked: str, expected: str) -> None:
