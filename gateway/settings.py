@@ -26,7 +26,9 @@ class GatewaySettings(ServiceSettings):
     speculates: bool = Field(True, description="Prepare answers at the first pause that could be the end.")
     reply_max_tokens: int = Field(320, ge=1, le=8_192, description="Longest answer, in tokens of the model.")
     history_max_turns: int = Field(8, ge=1, le=200, description="Earlier turns that a prompt may hold.")
-    history_max_chars: int = Field(1_600, ge=200, le=200_000, description="Characters of earlier turns in a prompt.")
+    history_max_chars: int = Field(
+        1_000, ge=200, le=200_000, description="Characters of earlier turns in a prompt; the demo model holds no more."
+    )
     lead_ms: int = Field(2_000, ge=200, le=30_000, description="Audio sent ahead of what was heard.")
     connect_timeout_s: float = Field(1.5, gt=0, le=60, description="How long a service may take to accept.")
     first_token_timeout_s: float = Field(15.0, gt=0, le=600, description="How long the first token may take.")
