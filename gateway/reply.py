@@ -89,6 +89,11 @@ class ReplyRun:
         self._is_text_complete = True
         self._has_text.set()
 
+    @property
+    def is_released(self) -> bool:
+        """Whether its audio may leave; a held reply's may not yet."""
+        return self._released.is_set()
+
     def release(self) -> None:
         """The audio may go to the client."""
         self._released.set()

@@ -242,6 +242,7 @@ class Session:
             case do.RequestReply():
                 self._start_reply(action, tasks)
             case do.ReleaseReply():
+                metrics.HELD_REPLIES.labels("released").inc()
                 self._current.release()
             case do.CancelReply(reply_id):
                 self._cancel_reply(reply_id)
@@ -299,6 +300,8 @@ class Session:
         tasks.start_soon(self._reply.run, name=f"reply {request.reply_id}")
 
     def _cancel_reply(self, reply_id: str) -> None:
+        if not self._current.is_released:
+            metrics.HELD_REPLIES.labels("cancelled").inc()
         self._current.cancel()
         dropped = self._outbox.drop(reply_id)
         metrics.STALE.labels("gateway", "audio").inc(dropped)

@@ -16,15 +16,13 @@ STALE = Counter(
 )
 STAGE_SECONDS = Histogram(
     "parley_stage_seconds",
-    "Time a turn spends in one stage; the stages add up to voice_to_voice.",
+    "From the end of speech to each stage of a turn that was kept; a stage reached before it counts as 0.",
     ["stage"],
     buckets=_STAGE_S,
 )
-TURNS = Counter(
-    "parley_turns_total", "Turns that ended, by outcome: completed, interrupted, failed, empty.", ["outcome"]
-)
+TURNS = Counter("parley_turns_total", "Turns that ended, by outcome: stop, length, interrupted, error.", ["outcome"])
 HELD_REPLIES = Counter(
-    "parley_held_replies_total", "Speculative replies, by outcome: released, cancelled, failed.", ["outcome"]
+    "parley_held_replies_total", "Speculative replies, by outcome: released, cancelled.", ["outcome"]
 )
 ASR_DECODE_SECONDS = Histogram("parley_asr_decode_seconds", "One step of the recogniser.", ["kind"], buckets=_FAST_S)
 ASR_RTF = Histogram("parley_asr_rtf", "Decoding time over audio time of an utterance.", buckets=_RATIO)

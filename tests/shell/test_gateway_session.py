@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from shared.metrics import HELD_REPLIES
 from shared.wire import asr
 from tests.support.gateway_house import open_house
 from tests.support.services import PIECE, final, partial
@@ -52,16 +53,19 @@ async def test_the_answer_is_prepared_at_the_candidate_and_leaves_only_at_the_fi
         await client.see("pong")
 
         assert not {"reply_started", "token", "segment", "audio"} & set(client.types)
+        before = HELD_REPLIES.labels("released")._value.get()
         await house.asr.say(
             asr.Endpoint(utterance_id="utt_1", at_samples=0, reason="silence"), final("Hello.", "utt_1")
         )
         await client.see("reply_done")
         assert house.llm.tally.seen.count("asked") == 1
+        assert HELD_REPLIES.labels("released")._value.get() == before + 1
 
 
 async def test_speech_that_resumes_drops_the_prepared_answer_upstream(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         house.llm.gate = anyio.Semaphore(1)
+        before = HELD_REPLIES.labels("cancelled")._value.get()
         client, _ = await house.open()
         await house.asr.say(asr.SpeechStarted(utterance_id="utt_1", at_samples=0))
         await house.asr.say(asr.Candidate(utterance_id="utt_1", text="tell me", at_samples=0))
@@ -76,6 +80,7 @@ async def test_speech_that_resumes_drops_the_prepared_answer_upstream(tmp_path: 
 
         assert [prompt[-1]["content"] for prompt in house.llm.prompts] == ["tell me", "tell me a story"]
         assert client.types.count("reply_started") == 1
+        assert HELD_REPLIES.labels("cancelled")._value.get() == before + 1
 
 
 async def test_barge_in_stops_the_answer_everywhere_and_no_audio_follows(tmp_path: Path) -> None:
