@@ -32,7 +32,7 @@ def parts_cluster(text: str, at: int) -> bool:
     before, char = text[at - 1], text[at]
     if before in _BREAKS:
         return False
-    if _joins(char) or before == _ZERO_WIDTH_JOINER:
+    if _joins(char) or (before == _ZERO_WIDTH_JOINER and not char.isspace()):
         return True
     if unicodedata.combining(before) == _VIRAMA:
         return char.isalpha()
