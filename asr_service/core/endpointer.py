@@ -7,8 +7,10 @@ where a model tells it.
 An utterance ends by the first of these rules:
 1. a pause of `short_pause_ms` after text that ends in final punctuation (if it is known how far the text was heard,
    it must reach to the pause: the "Hello." of a reading that is a second old says nothing about now);
-2. silence of `end_silence_ms`, whatever the text;
-3. text that stays the same for `stable_nochange_ms` while the sound is calm. Calm is a frame that is no speech, or
+2. a pause of `complete_pause_ms` after text that has no such punctuation but looks complete in its language, where it
+   is known that it was heard up to the pause. Text that looks open waits for rule 3;
+3. silence of `end_silence_ms`, whatever the text;
+4. text that stays the same for `stable_nochange_ms` while the sound is calm. Calm is a frame that is no speech, or
    one under `calm_share` of the utterance's own level. This is for background noise that never gets silent. Two clocks
    must agree: the time since the text changed, and the time since the last frame that was not calm. Text alone would
    cut off a talker whose readings come slowly; a talker's own syllables, though, reach their usual level every few
@@ -16,10 +18,14 @@ An utterance ends by the first of these rules:
    rises within fifths of a second and falls over many seconds: one slam does not make all speech after it calm, and
    noise after speech does not soon become the level it is measured by. What was called noise so must not begin the
    next utterance at once: until it stops, but for `max_utterance_ms` at most, speech must be louder than calm to begin;
-4. its length, `max_utterance_ms`, or a flush.
+5. its length, `max_utterance_ms`, or a flush.
 
-A frame is speech above the noise floor's threshold, never at or below `silence_rms`; once begun, speech may go on at
-`offset_ratio` of what the floor asks. A start and a resumption need `onset_ms` of it without a gap; less is a click.
+A model may judge the turn as well (`TurnJudged`). If it has heard up to the pause, it is believed instead of the text's
+look: below `turn_probability` the utterance waits for rule 3, final punctuation or not, else it ends as a complete one.
+
+A frame is speech above the noise floor's threshold, never at or below `silence_rms`, nor where it is no louder than the
+background was before the utterance; once begun, speech may go on at `offset_ratio` of what the floor asks. A
+start and a resumption need `onset_ms` of it without a gap; less is a click.
 
 Laws: each start has exactly one endpoint, once flushed; each candidate is answered by a resumption or the endpoint
 before the next candidate; positions never go back; pre-roll begins neither before 0 nor before the end of the previous
@@ -28,17 +34,49 @@ any state; the same events give the same actions.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from math import inf
 
-from asr_service.core.noise_floor import NoiseFloor, NoiseFloorParams
+from asr_service.core.background import Background
+from asr_service.core.completeness import is_complete, is_sentence_end
+from asr_service.core.endpointer_events import (
+    Action,
+    Candidate,
+    Endpoint,
+    EndpointReason,
+    Event,
+    Flush,
+    Frame,
+    HypothesisChanged,
+    Resumed,
+    SpeechStarted,
+    TurnJudged,
+)
+from asr_service.core.endpointer_params import EndpointerParams
+from asr_service.core.noise_floor import NoiseFloor
+
+__all__ = [  # all that a stream needs of the endpointer, under one name
+    "TRANSITIONS",
+    "Action",
+    "Candidate",
+    "Endpoint",
+    "EndpointReason",
+    "Endpointer",
+    "EndpointerParams",
+    "EndpointerState",
+    "Event",
+    "Flush",
+    "Frame",
+    "HypothesisChanged",
+    "Ignored",
+    "Resumed",
+    "SpeechStarted",
+    "Step",
+    "TurnJudged",
+]
 
 LEVEL_RISE_MS = 200.0  # time constants of the utterance's level
 LEVEL_FALL_MS = 8_000.0
-
-FINAL_PUNCTUATION = tuple(".!?…。．｡！？‼⁇⁈⁉؟۔।॥։")
-CLOSERS = " \t\r\n\u3000\"'”’»›)]}）］｝」』】》〉＂＇"  # may stand behind it
 
 
 class EndpointerState(Enum):
@@ -50,133 +88,6 @@ class EndpointerState(Enum):
     HANGOVER = "hangover"  # a pause in an utterance
 
 
-class EndpointReason(Enum):
-    """Which rule ended the utterance."""
-
-    SHORT_PAUSE = "short_pause"
-    SILENCE = "silence"
-    UNCHANGED = "unchanged"
-    MAX_LENGTH = "max_length"
-    FLUSH = "flush"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointerParams:
-    """Settings of a stream; ValueError names the field that is out of bounds."""
-
-    frame_samples: int = 320
-    sample_rate: int = 16_000  # Hz
-    end_silence_ms: int = 800
-    short_pause_ms: int = 300
-    stable_nochange_ms: int = 1_500
-    silence_rms: float = 0.005  # full scale is 1
-    onset_ms: int = 60  # speech that confirms a start or a resumption
-    candidate_ms: int = 200  # pause after which a candidate is sent
-    pre_roll_ms: int = 300
-    max_utterance_ms: int = 30_000
-    offset_ratio: float = 0.6  # share of the floor's threshold above which speech goes on
-    onset_probability: float = 0.5  # a model's probability above which speech begins
-    offset_probability: float = 0.35  # and above which it goes on
-    calm_share: float = 0.5  # share of the utterance's level under which a frame is calm
-    noise_floor: NoiseFloorParams = field(default_factory=NoiseFloorParams)
-
-    def __post_init__(self) -> None:
-        above_zero = "frame_samples sample_rate end_silence_ms short_pause_ms stable_nochange_ms onset_ms candidate_ms"
-        for name in above_zero.split():
-            self._check(name, 1, inf)
-        self._check("pre_roll_ms", 0, inf)
-        self._check("silence_rms", 0.0, 1.0)
-        self._check("onset_probability", 0.0, 1.0)
-        self._check("offset_probability", 0.0, self.onset_probability)
-        self._check("calm_share", 0.0, 1.0)
-        # The confirmed start is within the limit, so that the limit can be kept.
-        self._check("max_utterance_ms", self.onset_ms + self.frame_ms, inf)
-        # Under 1, steady noise at the floor would keep an utterance going.
-        self._check("offset_ratio", 1.0 / self.noise_floor.ratio, 1.0)
-
-    @property
-    def frame_ms(self) -> float:
-        """Length of a frame."""
-        return self.frame_samples * 1000 / self.sample_rate
-
-    def reaches(self, samples: int, limit_ms: int) -> bool:
-        """Whether `samples` last `limit_ms` or longer."""
-        return samples * 1000 >= limit_ms * self.sample_rate
-
-    def _check(self, name: str, least: float, most: float) -> None:
-        value = getattr(self, name)
-        if not least <= value <= most:
-            raise ValueError(f"{name} must be {least:g} to {most:g}, not {value}")
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The next `frame_samples` were heard: their RMS (full scale is 1), and a model's probability of speech, if any."""
-
-    rms: float
-    speech_probability: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.rms < inf:
-            raise ValueError(f"rms must be finite and not below 0, not {self.rms}")
-        if self.speech_probability is not None and not 0.0 <= self.speech_probability <= 1.0:
-            raise ValueError(f"speech_probability must be 0 to 1, not {self.speech_probability}")
-
-
-@dataclass(frozen=True, slots=True)
-class HypothesisChanged:
-    """The utterance reads so now. `heard_until_samples`: up to where the recogniser had heard, where it is known.
-
-    May also be sent for a text that stayed the same, to say that it was heard further.
-    """
-
-    text: str
-    heard_until_samples: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """The talker, or the end of the stream, has ended the utterance."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechStarted:
-    """Speech began at `at_samples`; what a recogniser hears should begin at `pre_roll_from_samples`."""
-
-    at_samples: int
-    pre_roll_from_samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """The utterance may have ended at `at_samples`, where the speech before this pause ends."""
-
-    at_samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The utterance of the candidate goes on; speech began again at `at_samples`."""
-
-    at_samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The utterance reaches from `start_samples` to `at_samples`, where the last sound taken for speech ends.
-
-    Sounds shorter than `onset_ms` after that do not count, a last plosive may be one of them: let a recogniser hear on.
-    """
-
-    at_samples: int
-    start_samples: int
-    reason: EndpointReason
-
-
-Event = Frame | HypothesisChanged | Flush
-Action = SpeechStarted | Candidate | Resumed | Endpoint
-
-
 @dataclass(slots=True)
 class _Utterance:
     start_samples: int
@@ -185,7 +96,9 @@ class _Utterance:
     level_rms: float = 0.0
     text: str = ""
     text_changed_samples: int = 0
+    text_looks: EndpointReason | None = None  # the rule that its text alone would end it by; None: it looks open
     heard_until_samples: int | None = None
+    turn: TurnJudged | None = None
     has_candidate: bool = False
 
 
@@ -202,6 +115,7 @@ class Endpointer:
         self._utterance = _Utterance(0, 0, 0)  # means something in SPEECH and HANGOVER alone
         self._gate_rms = 0.0  # what begins an utterance must be louder
         self._gate_until_samples = 0
+        self._background = Background(self._floor)
 
     @property
     def state(self) -> EndpointerState:
@@ -267,7 +181,14 @@ class Endpointer:
         if event.text.strip() != utterance.text:
             utterance.text = event.text.strip()
             utterance.text_changed_samples = self._position_samples
-        return [self._end(EndpointReason.SHORT_PAUSE)] if self._is_sentence_over() else []
+        utterance.text_looks = look_of(utterance.text, event.language)
+        return self._end_if_said()
+
+    def _note_turn(self, event: TurnJudged) -> list[Action]:
+        if event.heard_until_samples <= self._utterance.start_samples:
+            return []  # a late judgement of the utterance before
+        self._utterance.turn = event
+        return self._end_if_said()
 
     def _flush(self, _: Flush) -> list[Action]:
         self._run_start_samples = None
@@ -278,6 +199,7 @@ class Endpointer:
         is_in_utterance = self._state in (EndpointerState.SPEECH, EndpointerState.HANGOVER)
         is_going_on = self._state is EndpointerState.SPEECH or self._run_start_samples is not None
         self._position_samples += self._params.frame_samples
+        self._follow_background()
         self._floor.add(frame.rms)
         is_speech = self._is_speech(frame, is_going_on)
         if is_in_utterance:
@@ -293,11 +215,29 @@ class Endpointer:
 
     def _is_speech(self, frame: Frame, is_going_on: bool) -> bool:
         params = self._params
+        if self._is_background(frame.rms, is_going_on):
+            return False
         if frame.speech_probability is None:
             share = params.offset_ratio if is_going_on else 1.0
             return frame.rms > self._floor.threshold(params.silence_rms, share)
         least = params.offset_probability if is_going_on else params.onset_probability
         return frame.speech_probability > least and frame.rms > params.silence_rms
+
+    def _is_background(self, rms: float, is_going_on: bool) -> bool:
+        """Whether a frame is too quiet to be the talker, as far as the background is known."""
+        if self._state in (EndpointerState.SILENCE, EndpointerState.ONSET):
+            return rms <= self._background.limit_to_begin(self._params.noise_floor.cap_rms)
+        utterance = self._utterance
+        if is_going_on:
+            return rms <= self._background.limit_to_stay(utterance.level_rms)
+        return rms <= self._background.limit_to_return(utterance.level_rms, has_paused=utterance.has_candidate)
+
+    def _follow_background(self) -> None:
+        if self._state is EndpointerState.SILENCE:
+            self._background.follow_silence()
+        elif self._state is not EndpointerState.ONSET:
+            spoken_samples = self._position_samples - self._utterance.start_samples
+            self._background.follow_speech(spoken_samples * 1000 / self._params.sample_rate, self._utterance.level_rms)
 
     def _follow_level(self, rms: float, is_speech: bool) -> None:
         utterance = self._utterance
@@ -327,8 +267,9 @@ class Endpointer:
 
     def _due_reason(self) -> EndpointReason | None:
         params, utterance, position = self._params, self._utterance, self._position_samples
-        if self._is_sentence_over():
-            return EndpointReason.SHORT_PAUSE
+        said = self._said()
+        if said is not None:
+            return said
         if params.reaches(self._pause_samples(), params.end_silence_ms):
             return EndpointReason.SILENCE
         settled_samples = position - max(utterance.text_changed_samples, utterance.calm_since_samples)
@@ -344,11 +285,24 @@ class Endpointer:
             return 0
         return self._position_samples - self._utterance.last_speech_samples
 
-    def _is_sentence_over(self) -> bool:
-        utterance, until = self._utterance, self._utterance.heard_until_samples
-        is_heard = until is None or until >= utterance.last_speech_samples
-        is_pause = self._params.reaches(self._pause_samples(), self._params.short_pause_ms)
-        return is_pause and is_heard and is_sentence_end(utterance.text)
+    def _end_if_said(self) -> list[Action]:
+        said = self._said()
+        return [] if said is None else [self._end(said)]
+
+    def _said(self) -> EndpointReason | None:
+        """The rule by which what was said is over after so long a pause; None: more may follow."""
+        params, utterance = self._params, self._utterance
+        until, turn, last = utterance.heard_until_samples, utterance.turn, utterance.last_speech_samples
+        is_heard = until >= last if until is not None else utterance.text_looks is EndpointReason.SHORT_PAUSE
+        looks = utterance.text_looks if is_heard else None
+        if turn is not None and turn.heard_until_samples >= last:
+            is_over = turn.probability >= params.turn_probability
+            looks = (looks or EndpointReason.COMPLETE) if is_over else None
+        if looks is None:
+            return None
+        is_marked = looks is EndpointReason.SHORT_PAUSE
+        limit_ms = params.short_pause_ms if is_marked else params.complete_pause_ms
+        return looks if limit_ms and params.reaches(self._pause_samples(), limit_ms) else None
 
     def _end(self, reason: EndpointReason) -> Endpoint:
         utterance = self._utterance
@@ -362,9 +316,11 @@ class Endpointer:
         return Endpoint(utterance.last_speech_samples, utterance.start_samples, reason)
 
 
-def is_sentence_end(text: str) -> bool:
-    """Whether `text` ends in final punctuation of any script, quotes and brackets behind it aside."""
-    return text.rstrip(CLOSERS).endswith(FINAL_PUNCTUATION)
+def look_of(text: str, language: str) -> EndpointReason | None:
+    """The rule that may end an utterance of this text; None for an open one."""
+    if is_sentence_end(text):
+        return EndpointReason.SHORT_PAUSE
+    return EndpointReason.COMPLETE if is_complete(text, language) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,14 +342,18 @@ _S = EndpointerState
 TRANSITIONS: Mapping[tuple[EndpointerState, type[Event]], Step | Ignored] = {
     (_S.SILENCE, Frame): Step("_await_speech", (_S.SILENCE, _S.ONSET, _S.SPEECH)),
     (_S.SILENCE, HypothesisChanged): Ignored("a late reading of an utterance that has ended"),
+    (_S.SILENCE, TurnJudged): Ignored("a late judgement of an utterance that has ended"),
     (_S.SILENCE, Flush): Ignored("nothing is being said"),
     (_S.ONSET, Frame): Step("_await_speech", (_S.SILENCE, _S.ONSET, _S.SPEECH)),
     (_S.ONSET, HypothesisChanged): Ignored("a late reading of an utterance that has ended"),
+    (_S.ONSET, TurnJudged): Ignored("a late judgement of an utterance that has ended"),
     (_S.ONSET, Flush): Step("_drop_onset", (_S.SILENCE,)),
     (_S.SPEECH, Frame): Step("_follow_speech", (_S.SPEECH, _S.HANGOVER, _S.SILENCE)),
     (_S.SPEECH, HypothesisChanged): Step("_note_text", (_S.SPEECH,)),
+    (_S.SPEECH, TurnJudged): Step("_note_turn", (_S.SPEECH,)),
     (_S.SPEECH, Flush): Step("_flush", (_S.SILENCE,)),
     (_S.HANGOVER, Frame): Step("_wait_out_pause", (_S.HANGOVER, _S.SPEECH, _S.ONSET, _S.SILENCE)),
     (_S.HANGOVER, HypothesisChanged): Step("_note_text", (_S.HANGOVER, _S.SILENCE)),
+    (_S.HANGOVER, TurnJudged): Step("_note_turn", (_S.HANGOVER, _S.SILENCE)),
     (_S.HANGOVER, Flush): Step("_flush", (_S.SILENCE,)),
 }

@@ -14,10 +14,14 @@ frame costs amortised constant time, and memory is bounded by the window.
 
 from collections import deque
 from dataclasses import dataclass
+from math import exp
 
 # Share of the past in the smoothed level. Enough that one lost (zero) frame does not pull the floor down to nothing
 # for a whole window, little enough that the 60 ms between two words are still seen.
 SMOOTHING = 0.5
+USUAL_MS = 144.0  # time constant of the usual level: long enough to even out one voice among many
+USUAL_WINDOWS = 2  # its minimum looks back further, so that a talker's pauses are in it
+MOST_UNREST = 2.0  # the background's louder moments are at most so many times the usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class NoiseFloorParams:
 class NoiseFloor:
     """Follows the background of one stream; one instance a stream."""
 
-    __slots__ = ("_frame_ms", "_frames", "_minima", "_params", "_smoothed_rms")
+    __slots__ = ("_frame_ms", "_frames", "_low", "_params", "_usual")
 
     def __init__(self, params: NoiseFloorParams, frame_ms: float) -> None:
         """`frame_ms` is how much audio each level stands for; ValueError if it is not above 0."""
@@ -52,16 +56,29 @@ class NoiseFloor:
         self._params = params
         self._frame_ms = frame_ms
         self._frames = 0
-        self._smoothed_rms = 0.0
-        # (frame number, level), both rising from left to right: each level is the least of all that followed it.
-        self._minima: deque[tuple[int, float]] = deque()
+        self._low = WindowedMinimum(SMOOTHING)
+        self._usual = WindowedMinimum(exp(-frame_ms / USUAL_MS))
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether enough was heard."""
+        return self._frames * self._frame_ms >= self._params.warm_up_ms
 
     @property
     def floor_rms(self) -> float:
-        """Level of the background; 0 until the warm-up is over."""
-        if self._frames * self._frame_ms < self._params.warm_up_ms:
-            return 0.0
-        return self._minima[0][1]
+        """Level to which the background falls between its own sounds; 0 until the warm-up is over."""
+        return self._low.least if self.is_warm else 0.0
+
+    @property
+    def usual_rms(self) -> float:
+        """Level that the background usually has; speech without pauses raises it. 0 until the warm-up is over."""
+        return self._usual.least if self.is_warm else 0.0
+
+    @property
+    def peak_rms(self) -> float:
+        """Level of the background's louder moments: a fan's are hardly above the floor, those of many voices far."""
+        usual = self.usual_rms
+        return usual * min(MOST_UNREST, usual / self._low.least) if usual and self._low.least else MOST_UNREST * usual
 
     def configure(self, params: NoiseFloorParams) -> None:
         """Replace the settings; what was heard stays, as far as the new window reaches from the next frame on."""
@@ -69,14 +86,10 @@ class NoiseFloor:
 
     def add(self, rms: float) -> None:
         """Take the level of the next frame, 0 or more."""
-        past_rms = self._smoothed_rms if self._frames else rms
-        self._smoothed_rms = SMOOTHING * past_rms + (1.0 - SMOOTHING) * rms
         self._frames += 1
-        while self._minima and self._minima[-1][1] >= self._smoothed_rms:
-            self._minima.pop()
-        self._minima.append((self._frames, self._smoothed_rms))
-        while (self._frames - self._minima[0][0]) * self._frame_ms >= self._params.window_ms:
-            self._minima.popleft()
+        window_frames = self._params.window_ms / self._frame_ms
+        self._low.add(rms, window_frames)
+        self._usual.add(rms, USUAL_WINDOWS * window_frames)
 
     def threshold(self, rms_min: float, share: float = 1.0) -> float:
         """Level that a frame must exceed to be speech: never under `rms_min`, never over it and the cap.
@@ -84,3 +97,33 @@ class NoiseFloor:
         `share` (0 to 1) lowers what the floor asks for; speech that has begun may go on more quietly than it began.
         """
         return max(rms_min, min(self._params.cap_rms, share * self._params.ratio * self.floor_rms))
+
+
+class WindowedMinimum:
+    """The least of the smoothed levels of a window."""
+
+    __slots__ = ("_frames", "_minima", "_smoothed_rms", "_smoothing")
+
+    def __init__(self, smoothing: float) -> None:
+        """`smoothing`: share of the past in the smoothed level."""
+        self._smoothing = smoothing
+        self._frames = 0
+        self._smoothed_rms = 0.0
+        # (frame number, level), both rising from left to right: each level is the least of all that followed it.
+        self._minima: deque[tuple[int, float]] = deque()
+
+    @property
+    def least(self) -> float:
+        """There must have been a level."""
+        return self._minima[0][1]
+
+    def add(self, rms: float, window_frames: float) -> None:
+        """Take the next level, and forget those that are `window_frames` old."""
+        past_rms = self._smoothed_rms if self._frames else rms
+        self._smoothed_rms = self._smoothing * past_rms + (1.0 - self._smoothing) * rms
+        self._frames += 1
+        while self._minima and self._minima[-1][1] >= self._smoothed_rms:
+            self._minima.pop()
+        self._minima.append((self._frames, self._smoothed_rms))
+        while self._frames - self._minima[0][0] >= window_frames:
+            self._minima.popleft()

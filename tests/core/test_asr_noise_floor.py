@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr_service.core.noise_floor import SMOOTHING, NoiseFloor, NoiseFloorParams
+from asr_service.core.noise_floor import MOST_UNREST, SMOOTHING, NoiseFloor, NoiseFloorParams
 
 pytestmark = pytest.mark.core
 
@@ -169,6 +169,28 @@ def test_settings_at_their_bounds_are_taken() -> None:
 def test_a_frame_without_length_is_refused_by_name(frame_ms: float) -> None:
     with pytest.raises(ValueError, match="frame_ms"):
         NoiseFloor(NoiseFloorParams(), frame_ms)
+
+
+def test_the_louder_moments_of_steady_noise_are_its_level_and_those_of_an_unsteady_one_are_louder() -> None:
+    steady, unsteady = floor_after((NOISE, 6_000)), floor_after(*[(NOISE, 60), (NOISE / 2, 60)] * 50)
+
+    assert steady.peak_rms == pytest.approx(steady.usual_rms) == pytest.approx(NOISE)
+    assert NOISE / 2 < unsteady.floor_rms < unsteady.usual_rms < NOISE
+    assert unsteady.peak_rms == pytest.approx(unsteady.usual_rms**2 / unsteady.floor_rms)
+
+
+def test_the_louder_moments_are_at_most_twice_the_usual_level_and_unknown_until_the_warm_up_is_over() -> None:
+    assert floor_after((NOISE, 980)).peak_rms == 0.0
+    for hushed in (floor_after((NOISE, 2_000), (0.0, 500)), floor_after((NOISE, 2_000), (1e-9, 20), (NOISE, 500))):
+        assert 0.0 < hushed.peak_rms <= MOST_UNREST * hushed.usual_rms
+    assert floor_after((0.0, 2_000)).peak_rms == 0.0
+
+
+def test_the_usual_level_looks_back_two_windows() -> None:
+    floor = floor_after((QUIET, 2_000), (NOISE, 4_980))
+
+    assert floor.usual_rms == pytest.approx(QUIET)
+    assert floor_after((QUIET, 2_000), (NOISE, 5_600)).usual_rms > 0.9 * NOISE
 
 
 LEVELS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=80)
