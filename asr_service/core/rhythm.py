@@ -1,24 +1,31 @@
 """When a growing stretch of speech is read again: soon at first, then at growing intervals.
 
-Counted in samples of the stretch, never in time, so equal audio is read at equal places however it was delivered and
-however slow the machine. A place that was passed by while more audio came is not read any more: only the last one is.
+Counted in samples since speech began, so equal audio is read at equal places however it was delivered. What a reading
+costs sets the shortest interval: readings of a slow model come rarer, so that all of them together take a quarter of
+one speaker's time and the rest is left to the others.
 """
 
 FIRST_SAMPLES = 5_600  # 0.35 s at 16 000 Hz: a word has begun
+GROWTH = 3, 2  # each interval is so much longer than the last one
 LONGEST_SAMPLES = 16_000  # a second: who watches the text sees it move
+SPARED = 4  # an interval is so many times as long as a reading takes
 
 
 class Rhythm:
-    """The places of one stretch, in order."""
+    """The readings of one stretch."""
 
     def __init__(self) -> None:
-        self._interval_samples = self._next_samples = FIRST_SAMPLES
+        self._interval_samples = FIRST_SAMPLES
+        self._last_samples = 0
 
-    def due(self, heard_samples: int) -> int | None:
-        """The last place that was reached since the last call; None for none. Places never come twice."""
-        reached = None
-        while self._next_samples <= heard_samples:
-            reached = self._next_samples
-            self._interval_samples = min(self._interval_samples * 13 // 10, LONGEST_SAMPLES)
-            self._next_samples += self._interval_samples
-        return reached
+    def due(self, heard_samples: int, cost_samples: int) -> bool:
+        """Whether the stretch is to be read now that so much was heard. `cost_samples`: what may be heard meanwhile.
+
+        True is said once; the next reading is then due an interval later.
+        """
+        if heard_samples - self._last_samples < max(self._interval_samples, SPARED * cost_samples):
+            return False
+        self._last_samples = heard_samples
+        longer, shorter = GROWTH
+        self._interval_samples = min(self._interval_samples * longer // shorter, LONGEST_SAMPLES)
+        return True

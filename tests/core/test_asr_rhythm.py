@@ -1,48 +1,49 @@
-"""Rhythm: at which samples a stretch is read again."""
+"""When a growing stretch is read: soon at first, then at growing intervals that follow what a reading costs."""
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr_service.core.rhythm import Rhythm
+from asr_service.core.rhythm import FIRST_SAMPLES, LONGEST_SAMPLES, SPARED, Rhythm
 
 pytestmark = pytest.mark.core
 
-
-def places(steps: list[int]) -> list[int]:
-    """What is due after each step, where something is."""
-    rhythm, heard, found = Rhythm(), 0, []
-    for step in steps:
-        heard += step
-        due = rhythm.due(heard)
-        if due is not None:
-            found.append(due)
-    return found
+FRAME = 320
 
 
-def test_nothing_is_due_one_sample_before_the_first_place() -> None:
-    assert places([5_599]) == []
-    assert places([5_600]) == [5_600]
+def places(heard: list[int], cost_samples: int = 0) -> list[int]:
+    rhythm = Rhythm()
+    return [samples for samples in heard if rhythm.due(samples, cost_samples)]
 
 
-def test_intervals_grow_by_three_tenths_up_to_a_second() -> None:
-    assert places([10] * 9_000) == [5_600, 12_880, 22_344, 34_647, 50_640, 66_640, 82_640]
+def test_the_first_reading_is_soon_and_the_intervals_grow_to_a_second() -> None:
+    found = places(list(range(0, 10 * 16_000, FRAME)))
+    intervals = [later - earlier for earlier, later in pairwise(found)]
+
+    assert found[0] == FIRST_SAMPLES - FIRST_SAMPLES % -FRAME
+    assert intervals == sorted(intervals)
+    assert intervals[-1] == LONGEST_SAMPLES
 
 
-def test_of_places_that_were_passed_by_the_last_one_is_due() -> None:
-    assert places([40_000]) == [34_647]
+def test_a_reading_is_due_once() -> None:
+    rhythm = Rhythm()
+
+    assert rhythm.due(FIRST_SAMPLES, 0)
+    assert not rhythm.due(FIRST_SAMPLES, 0)
 
 
-def test_a_place_is_due_once() -> None:
-    assert places([5_600, 0, 1]) == [5_600]
+def test_a_costly_reading_is_rare() -> None:
+    cost_samples = 8_000
+    found = places(list(range(0, 20 * 16_000, FRAME)), cost_samples)
+
+    assert {later - earlier for earlier, later in pairwise(found)} == {SPARED * cost_samples}
 
 
-@given(steps=st.lists(st.integers(0, 30_000), max_size=20))
-def test_law_places_do_not_depend_on_how_audio_is_delivered(steps: list[int]) -> None:
-    heard = sum(steps)
-    every = places([1_000 // 50] * (heard // 20) + [heard % 20])
-    found = places(steps)
+@given(st.lists(st.integers(1, 40_000), max_size=50), st.integers(0, 20_000))
+def test_readings_are_never_closer_than_their_cost_allows(heard: list[int], cost_samples: int) -> None:
+    found = places(sorted(heard), cost_samples)
 
-    assert found == sorted(set(found))
-    assert set(found) <= set(every)
-    assert found[-1:] == every[-1:]
+    gaps = [later - earlier for earlier, later in pairwise([0, *found])]
+    assert all(gap >= max(FIRST_SAMPLES, SPARED * cost_samples) for gap in gaps)
