@@ -3,14 +3,19 @@
 It writes what it is given, in the order given: it breaks no line, joins no cue and knows nothing of sound.
 
 Laws: a cue is one block whose text is one line, whatever the text holds, so no text can pass for a time or a block of
-its own; a cue without text is left out; every cue lasts a millisecond or longer; the blocks are numbered from 1 on.
+its own; a cue without text is left out; every cue lasts a millisecond or longer; the blocks are numbered from 1 on. A
+line keeps every sign of its script, spaces that are no plain ones and joiners too, and can be written as UTF-8.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
 ARROW = "-->"
+LONG_ARROW = re.compile("-{2,}>")  # also what becomes an arrow when a part of it is taken out
+NO_SIGNS = re.compile("[\0-\x08\x0e-\x1b\x7f\ud800-\udfff]")  # controls that are no space, halves of characters
+GAP = re.compile("[\t-\r\x1c-\x20\x85\u2028\u2029]+")  # plain spaces and all that may end a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Cue:
 
 def srt(cues: Iterable[Cue]) -> str:
     """The cues as SubRip; "" for none."""
-    lines = ((cue, _line(cue.text).replace(ARROW, "->")) for cue in cues)
+    lines = ((cue, LONG_ARROW.sub("->", _line(cue.text))) for cue in cues)
     shown = [f"{_times(cue, ',')}\n{line}\n" for cue, line in lines if line]
     return "\n".join(f"{number}\n{block}" for number, block in enumerate(shown, 1))
 
@@ -54,8 +59,8 @@ def _times(cue: Cue, mark: str) -> str:
 
 
 def _line(text: str) -> str:
-    """`text` on one line, NUL and white space at its ends aside."""
-    return " ".join(text.replace("\0", "").split())
+    """`text` on one line, without white space at its ends."""
+    return GAP.sub(" ", NO_SIGNS.sub("", text)).strip()
 
 
 def _escaped(line: str) -> str:

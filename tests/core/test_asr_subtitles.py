@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -61,11 +62,33 @@ def test_a_cue_without_text_is_left_out_and_not_counted() -> None:
         ),
         ("<i>a & b</i>", "<i>a & b</i>", "&lt;i&gt;a &amp; b&lt;/i&gt;"),
         ("line\u2028separator\x85and\x0bmore", "line separator and more", "line separator and more"),
+        ("a ---> b ----> c", "a -> b -> c", "a ---&gt; b ----&gt; c"),
+        ("half \ud83d a\x07 sign\x1b", "half a sign", "half a sign"),
     ],
 )
 def test_a_text_stays_on_its_line(text: str, in_srt: str, in_vtt: str) -> None:
     assert srt([Cue(0, 1, text)]).split("\n", 2)[2] == f"{in_srt}\n"
     assert vtt([Cue(0, 1, text)]).split("\n", 3)[3] == f"{in_vtt}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "你好，世界。",
+        "東京\u3000大阪",
+        "안녕하세요?",
+        "สวัสดีครับ",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "שלום, עולם!",
+        "Quoi\u00a0? 10\u202f000",
+        "👩\u200d👩\u200d👧 ok",
+        "e\u0301te\u0301",
+    ],
+)
+def test_a_line_keeps_every_sign_of_its_script(text: str) -> None:
+    assert srt([Cue(0, 1, f" {text}\n")]).split("\n", 2)[2] == f"{text}\n"
+    assert vtt([Cue(0, 1, f"\u3000{text} ")]).split("\n", 3)[3] == f"{text}\n"
 
 
 @pytest.mark.parametrize(
@@ -114,13 +137,20 @@ def test_vtt_is_a_header_and_blocks_of_two_lines(given_cues: list[Cue]) -> None:
     assert header.rstrip("\n") == "WEBVTT"
     assert all(matches)
     assert all(match[1].rjust(20) < match[2].rjust(20) for match in matches if match)
-    assert [unescaped(match[3]).replace("-->", "->") for match in matches if match] == shown(given_cues)
+    assert [re.sub("-+->", "->", unescaped(match[3])) for match in matches if match] == shown(given_cues)
 
 
 def shown(given_cues: list[Cue]) -> list[str]:
     """The lines that a player shows."""
-    lines = [" ".join(cue.text.replace("\0", "").split()).replace("-->", "->") for cue in given_cues]
-    return [line for line in lines if line]
+    lines = [re.sub(" +", " ", "".join(map(plain, cue.text))).strip() for cue in given_cues]
+    return [re.sub("-+->", "->", line) for line in lines if line]
+
+
+def plain(sign: str) -> str:
+    """What is shown of a single sign."""
+    if len(f"a{sign}b".splitlines()) > 1 or sign == "\t" or sign == "\x1f":
+        return " "
+    return "" if unicodedata.category(sign) == "Cs" or (ord(sign) < 32 or ord(sign) == 127) else sign
 
 
 def unescaped(line: str) -> str:
