@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 
 import anyio
 from fastapi import FastAPI, WebSocket
@@ -10,9 +11,11 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from asr_service import engines
 from asr_service.core.endpointer import EndpointerParams
+from asr_service.detectors import Detectors
 from asr_service.engines.base import Engine
-from asr_service.hearing import FRAME_SAMPLES
+from asr_service.hearing import FRAME_SAMPLES, Hearing
 from asr_service.recognisers import Recognisers
+from asr_service.scheduler import DecodeScheduler
 from asr_service.settings import AsrSettings
 from asr_service.stream import Stream, refusal
 from asr_service.transcriptions import Transcriptions, transcription_routes
@@ -60,9 +63,10 @@ class SocketPeer:
 class Streams:
     """The streams that are open: admits them up to a limit and ends each with what it has to be told."""
 
-    def __init__(self, settings: AsrSettings, recognisers: Recognisers) -> None:
-        self._settings = settings
-        self._recognisers = recognisers
+    def __init__(self, most: int, scheduler: DecodeScheduler, hear: Callable[[], Hearing]) -> None:
+        self._most = most
+        self._scheduler = scheduler
+        self._hear = hear
         self._open = 0
 
     async def serve(self, socket: WebSocket) -> None:
@@ -80,12 +84,11 @@ class Streams:
                 await self._hang_up(peer, InternalError("Something went wrong on our side."))
 
     def _stream(self, peer: SocketPeer) -> Stream:
-        params = endpointing(self._settings)
-        return Stream(peer, self._recognisers, self._recognisers.engine, self._recognisers.language, params)
+        return Stream(peer, self._scheduler, self._hear(), self._scheduler.recognisers.language)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        if self._open >= self._settings.max_streams:
+        if self._open >= self._most:
             raise TooManySessions("All streams are taken.", service="asr", retry_after_ms=1_000)
         self._open += 1
         try:
@@ -105,6 +108,7 @@ def endpointing(settings: AsrSettings) -> EndpointerParams:
         frame_samples=FRAME_SAMPLES,
         end_silence_ms=settings.end_silence_ms,
         short_pause_ms=settings.short_pause_ms,
+        complete_pause_ms=settings.complete_pause_ms,
         stable_nochange_ms=settings.stable_nochange_ms,
         silence_rms=settings.silence_rms,
         max_utterance_ms=settings.max_utterance_ms,
@@ -113,13 +117,27 @@ def endpointing(settings: AsrSettings) -> EndpointerParams:
 
 def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -> FastAPI:
     """The service; `load` replaces the engine that the settings name. Nothing is loaded before its lifespan begins."""
-    recognisers = Recognisers(load or (lambda: engines.load(settings.engine)), settings.language, settings.decoders)
-    streams = Streams(settings, recognisers)
+    detectors = Detectors(has_speech=settings.vad == "silero", turn_model=settings.turn_model_path)
+
+    def load_all() -> Engine:
+        detectors.load()
+        return load() if load else engines.load(settings.engine, settings)
+
+    def hear() -> Hearing:
+        return Hearing(endpointing(settings), detectors)
+
+    def hear_file() -> Hearing:  # nobody waits for the end of an utterance there
+        return Hearing(replace(endpointing(settings), complete_pause_ms=0), detectors)
+
+    speakers = settings.max_streams + settings.max_uploads
+    recognisers = Recognisers(load_all, settings.language, own_models=settings.decoders, streams=speakers)
+    scheduler = DecodeScheduler(recognisers)
+    streams = Streams(settings.max_streams, scheduler, hear)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(recognisers.run, name="recognisers")
+            tasks.start_soon(scheduler.run, name="scheduler")
             try:
                 yield
             finally:
@@ -128,5 +146,5 @@ def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -
     app = create_app("Parley asr_service", Readiness({"recogniser": recognisers.state}), lifespan)
     for path in STREAM_PATHS:
         app.add_api_websocket_route(path, streams.serve)
-    app.include_router(transcription_routes(Transcriptions(settings, recognisers, endpointing(settings))))
+    app.include_router(transcription_routes(Transcriptions(settings, scheduler, hear_file)))
     return app

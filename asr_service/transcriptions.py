@@ -1,4 +1,6 @@
-"""`POST /v1/audio/transcriptions`, in the form of OpenAI: a recording becomes text, subtitles, or a stream of events.
+"""`POST /v1/audio/transcriptions` and `/v1/audio/translations`, in the form of OpenAI.
+
+A recording becomes text, subtitles, or a stream of events; a translation is into English, and comes whole.
 
 A request is refused before its file is received where that is possible, and what is received is bounded in length and
 in time. An error before the first event is an HTTP error; one after it is an event of its own. All work ends with the
@@ -16,11 +18,12 @@ from fastapi import APIRouter, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from asr_service.core.endpointer import EndpointerParams
-from asr_service.recognisers import Recognisers
+from asr_service.engines.base import Engine, Task
+from asr_service.hearing import Hearing
+from asr_service.scheduler import DecodeScheduler
 from asr_service.settings import AsrSettings
 from asr_service.transcript import Recording, Said
-from asr_service.transcription_wire import DELTA, DONE, Transcribed, TranscriptionRequest, event, form_schema
+from asr_service.transcription_wire import DELTA, END, Transcribed, TranscriptionRequest, delta, event, form_schema
 from asr_service.upload import decoded
 from asr_service.upload_form import UPLOAD_DEADLINE_S, received
 from shared import threads
@@ -36,21 +39,25 @@ log = logging.getLogger(__name__)
 class Transcriptions:
     """The uploads that are being served, and what they share."""
 
-    def __init__(self, settings: AsrSettings, recognisers: Recognisers, params: EndpointerParams) -> None:
-        self.recognisers = recognisers
+    def __init__(self, settings: AsrSettings, scheduler: DecodeScheduler, hear: Callable[[], Hearing]) -> None:
+        self._scheduler = scheduler
         self.max_file_s = settings.max_file_s
         self.upload_deadline_s = UPLOAD_DEADLINE_S
         self.decoding = CapacityLimiter(settings.max_uploads)  # threads, apart from everybody else's
-        self._params = params
+        self._hear = hear
         self._limit = settings.max_uploads
         self._open = 0
-        # Where there are two recognisers or more, one is left to those who speak live.
-        self._share = anyio.Semaphore(max(1, settings.decoders - 1))
+        self._share: anyio.Semaphore | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """What hears the files; ServiceUnavailable while it is not ready."""
+        return self._scheduler.engine
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
         """Be served for the length of the block. Raises TooManySessions; ServiceUnavailable while nothing is loaded."""
-        _ = self.recognisers.engine
+        _ = self._scheduler.engine
         if self._open >= self._limit:
             raise TooManySessions(
                 f"{self._limit} files are being transcribed already.", service="asr", retry_after_ms=1_000
@@ -62,18 +69,24 @@ class Transcriptions:
         finally:
             self._open -= 1
 
-    def recording(self, wanted: TranscriptionRequest) -> Recording:
-        """A recording to be heard as it is wanted. Raises Unsupported."""
-        language = wanted.checked(self.recognisers.engine.languages).language or self.recognisers.language
-        return Recording(self.recognisers, self._share, language, self._params)
+    def task(self, wanted: TranscriptionRequest, is_translation: bool) -> Task:
+        """How a file is to be read. Raises Unsupported or InvalidMessage for what cannot be had."""
+        return wanted.task(self.engine, self._scheduler.recognisers.language, is_translation)
+
+    def recording(self, task: Task) -> Recording:
+        """A recording to be heard."""
+        if self._share is None:  # where there are two lanes or more, one is left to those who speak live
+            self._share = anyio.Semaphore(max(1, self._scheduler.lanes - 1))
+        return Recording(self._scheduler, self._share, task, self._hear())
 
 
 class TranscriptionResponse(Response):
     """Receives a file, hears it, and tells what was said."""
 
-    def __init__(self, transcriptions: Transcriptions) -> None:
+    def __init__(self, transcriptions: Transcriptions, is_translation: bool) -> None:
         super().__init__()
         self._transcriptions = transcriptions
+        self._is_translation = is_translation
         self._has_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,24 +120,27 @@ class TranscriptionResponse(Response):
             raise failure
 
     async def _answer(self, file: BinaryIO, wanted: TranscriptionRequest, send: Send) -> None:
-        recording, heard = self._transcriptions.recording(wanted), list[Said]()
+        task = self._transcriptions.task(wanted, self._is_translation)
+        recording, heard, text = self._transcriptions.recording(task), list[Said](), ""
 
         async def tell(said: list[Said]) -> None:
+            nonlocal text
             for one in said:
-                delta = recording.between + one.text if heard else one.text
+                added = delta(text, one)
+                text += added
                 heard.append(one)
                 if wanted.stream:
-                    await self._send_event(send, {"type": DELTA, "delta": delta})
+                    await self._send_event(send, {"type": DELTA, "delta": added})
 
         try:
             await self._hear(recording, file, tell)
         finally:
             recording.close()
-        told = Transcribed(recording.language, recording.duration_s, recording.between, heard)
+        told = Transcribed(task, recording.duration_s, heard)
         log.info("a file was transcribed", extra={"audio_ms": round(told.duration_s * 1000), "utterances": len(heard)})
         if wanted.stream:
-            await self._send_event(send, {"type": DONE, "text": told.text})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send_event(send, told.done())
+            await send({"type": "http.response.body", "body": END, "more_body": False})
         else:
             body, media_type = told.body(wanted)
             await _send_whole(send, Response(body, media_type=media_type))
@@ -173,13 +189,19 @@ def transcription_routes(transcriptions: Transcriptions) -> APIRouter:
     """The routes of a file that is sent whole."""
     router = APIRouter()
 
-    @router.post("/v1/audio/transcriptions", response_class=Response, openapi_extra={"requestBody": form_schema()})
+    @router.post("/v1/audio/transcriptions", response_class=Response, openapi_extra=_described(is_translation=False))
     async def transcribe() -> Response:
-        return TranscriptionResponse(transcriptions)
+        return TranscriptionResponse(transcriptions, is_translation=False)
 
-    @router.post("/v1/audio/translations", response_class=Response)
+    @router.post("/v1/audio/translations", response_class=Response, openapi_extra=_described(is_translation=True))
     async def translate() -> Response:
-        name = transcriptions.recognisers.engine.name
-        raise Unsupported(f"{name} writes down what is said and does not translate it.", service="asr")
+        engine = transcriptions.engine
+        if not engine.translates:
+            raise Unsupported(f"{engine.name} writes down what is said and does not translate it.", service="asr")
+        return TranscriptionResponse(transcriptions, is_translation=True)
 
     return router
+
+
+def _described(is_translation: bool) -> dict[str, Any]:
+    return {"requestBody": form_schema(is_translation)}

@@ -25,6 +25,9 @@ HELD_REPLIES = Counter(
     "parley_held_replies_total", "Speculative replies, by outcome: released, cancelled.", ["outcome"]
 )
 ASR_DECODE_SECONDS = Histogram("parley_asr_decode_seconds", "One step of the recogniser.", ["kind"], buckets=_FAST_S)
+ASR_BATCH = Histogram(
+    "parley_asr_batch", "Streams that were read in one call of the model.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
+)
 ASR_RTF = Histogram("parley_asr_rtf", "Decoding time over audio time of an utterance.", buckets=_RATIO)
 ASR_FINALS = Counter("parley_asr_finals_total", "Utterances that ended, by reason.", ["reason"])
 LLM_TTFT_SECONDS = Histogram("parley_llm_ttft_seconds", "Request to first token.", ["engine"], buckets=_STAGE_S)

@@ -26,6 +26,7 @@ HEARING = {
     "hop_length": 160,
     "n_fft": 400,
     "sampling_rate": 16_000,
+    "translates": False,  # for our engine alone: no text was ever taught in another language than was spoken
 }
 MOST_BYTES = 3_000_000  # of one file in the repository
 

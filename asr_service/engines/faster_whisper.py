@@ -1,275 +1,219 @@
-"""Whisper through faster-whisper: one loaded model that every recogniser reads with, from a folder on this machine.
+"""Whisper through faster-whisper: one loaded model that every recogniser reads with.
 
-Whisper was made to look at 30 s, and stock code fills a short utterance up to that; here the encoder looks at what was
-spoken and a little more, which costs a tenth or less. A recogniser keeps its utterance's audio and reads it again as it
-grows, at places that `Rhythm` counts in audio. What is longer than one reading may be is cut where it is quietest.
+A recogniser keeps its stretch's audio and reads it again as it grows, as often as it is asked; what was read and has
+not grown is not read again. What is longer than one reading may be is cut where it is quietest, and what lies before
+the cut is read for good. Where the cuts fall depends on the audio alone.
 
-Calls for one model queue up inside ctranslate2, which runs `ASR_WHISPER_WORKERS` of them at a time, one thread each.
-Reading is greedy, without chance: the same audio reads the same. No file is ever asked for over the network.
+A language that is not told, or that the model lacks, is found out by the first 1.3 s of the stretch and kept. Until
+there is so much, nothing is read on the way, and an end is read in the language of what there is.
 """
 
-import json
-import math
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-from faster_whisper import WhisperModel
-
-from asr_service.core.plausible import Reading, plausible
-from asr_service.core.quietest import quietest
-from asr_service.core.rhythm import Rhythm
-from asr_service.engines.base import Engine, Recogniser, Result, Span
+from asr_service.engines.base import SAMPLE_BYTES, SAMPLE_RATE, Engine, Recogniser, Result, Span, Step, Task, Word
+from asr_service.engines.sound import Samples, as_samples, cut_samples, spoken
+from asr_service.engines.whisper_model import SHORTEST_SAMPLES, Whisper, Window
 from asr_service.settings import AsrSettings
 
-SAMPLE_RATE = 16_000  # Hz
-SAMPLE_BYTES = 2
-QUANTUM = np.float32(1 / 32_768)  # of PCM16, full scale 1
-LEVEL_SAMPLES = SAMPLE_RATE // 50  # loudness is looked at by 20 ms
-WINDOW_FRAMES = 50  # of 10 ms; windows are whole half seconds
-SHORTEST_SAMPLES = SAMPLE_RATE // 10  # nothing can be said in less
-LONGEST_SAMPLES = 15 * SAMPLE_RATE  # more is read too slowly to follow a speaker
-CUT_LEVELS = 150  # a cut falls into the last three seconds of what one reading may hold,
-PAUSE_LEVELS = 5  # into the quietest 100 ms
 DETECTION_SAMPLES = SAMPLE_RATE * 13 // 10  # of speech tell its language
-SOUND_SHARE = 0.1  # of the loudest moment: what is 20 dB below it is no speech
-TOKENS_PER_S = 20  # more than anybody says; a model that has lost the thread is stopped here
-MOST_TOKENS = 224  # half of what the model's decoder has positions for: `max_length` counts twice
-FILTER_FRAMES = 8
-HALF_A_CHARACTER = "\N{REPLACEMENT CHARACTER}"  # tokens are bytes, and a guess may end within a character
-
-FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
-OLDER = {"vocabulary.json": "vocabulary.txt"}
-FEATURES = "preprocessor_config.json"  # may be absent: 80 bands and 30 s then
-TASK = ("<|transcribe|>", "<|notimestamps|>")
-
-Samples = npt.NDArray[np.float32]
-
-
-class BandFilters:
-    """faster-whisper's mel filters, applied to a few frames at a time.
-
-    OpenBLAS spreads one product of all frames over its threads, and these then spin for several times as long as the
-    whole of a short reading takes. When this module is imported it is too late to set their number. Small products
-    stay on the caller's thread by themselves.
-    """
-
-    def __init__(self, filters: Samples) -> None:
-        self._filters = filters
-
-    def __matmul__(self, frames: Samples) -> Samples:
-        bands = np.empty((len(self._filters), frames.shape[1]), np.float32)
-        for start in range(0, frames.shape[1], FILTER_FRAMES):
-            few = slice(start, start + FILTER_FRAMES)
-            bands[:, few] = self._filters @ np.ascontiguousarray(frames[:, few])
-        return bands
-
-
-class Whisper:
-    """A loaded model, for any number of threads. FileNotFoundError or ValueError names the file that is at fault."""
-
-    def __init__(self, folder: Path, device: str, compute_type: str, pad_ms: int, workers: int) -> None:
-        check_folder(folder)
-        try:
-            self._whisper: Any = WhisperModel(
-                str(folder),
-                device,
-                compute_type=compute_type,
-                cpu_threads=1,
-                num_workers=workers,
-                local_files_only=True,
-            )
-        except Exception as failure:  # of three libraries, each with errors of its own
-            raise ValueError(f"the Whisper model in {folder} cannot be loaded: {failure}") from failure
-        self._tokenizer = self._whisper.hf_tokenizer
-        self._features = self._whisper.feature_extractor
-        if self._whisper.model.n_mels != len(self._features.mel_filters):
-            raise ValueError(f"{folder / FEATURES} does not fit the model: feature_size")
-        self._features.mel_filters = BandFilters(self._features.mel_filters)
-        self._pad_samples = pad_ms * SAMPLE_RATE // 1000
-        self._most_frames: int = self._features.nb_max_frames
-        self.longest_samples = min(LONGEST_SAMPLES, self._most_frames * SAMPLE_RATE // 100 - self._pad_samples)
-        self.languages = self._find_languages(folder)
-
-    def read(self, samples: Samples, language: str) -> str:
-        """What is said in at most `longest_samples`, in one of `languages`; spaced words begin with a space."""
-        if len(samples) < SHORTEST_SAMPLES:
-            return ""
-        tokens = min(MOST_TOKENS, TOKENS_PER_S * (1 + len(samples) // SAMPLE_RATE))
-        read = self._whisper.model.generate(
-            self._encoded(samples),
-            [self._prompt(language)],
-            beam_size=1,
-            max_length=2 * tokens,
-            suppress_blank=False,  # else silence would have to be a word
-            return_scores=True,
-            return_no_speech_prob=True,
-        )[0]
-        end = self._id("<|endoftext|>")
-        text: str = self._tokenizer.decode([token for token in read.sequences_ids[0] if token < end])
-        text = text.replace(HALF_A_CHARACTER, "")
-        return plausible(Reading(text, read.no_speech_prob, read.scores[0], max(levels(samples))))
-
-    def detected(self, samples: Samples) -> str:
-        """The likeliest language of what is said."""
-        if not self._whisper.model.is_multilingual or len(samples) < SHORTEST_SAMPLES:
-            return self.languages[0]
-        token: str = self._whisper.model.detect_language(self._encoded(samples))[0][0][0]
-        return token[2:-2]
-
-    def _encoded(self, samples: Samples) -> Any:
-        """The encoder's output for a window as long as the sound and its pad."""
-        wanted = math.ceil((len(samples) + self._pad_samples) * 100 / SAMPLE_RATE / WINDOW_FRAMES) * WINDOW_FRAMES
-        window = min(wanted, self._most_frames)
-        frames = self._features(samples)[:, :window]
-        return self._whisper.encode(np.pad(frames, ((0, 0), (0, window - frames.shape[1]))))
-
-    def _prompt(self, language: str) -> list[int]:
-        is_multilingual = self._whisper.model.is_multilingual
-        words = (f"<|{language}|>", *TASK) if is_multilingual else TASK[1:]
-        return [self._id(word) for word in ("<|startoftranscript|>", *words)]
-
-    def _id(self, token: str) -> int:
-        found: int = self._tokenizer.token_to_id(token)
-        return found
-
-    def _find_languages(self, folder: Path) -> tuple[str, ...]:
-        """Those that the converter noted; English alone for a model that knows no other."""
-        if not self._whisper.model.is_multilingual:
-            return ("en",)
-        ids = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("lang_ids", [])
-        if not ids or self._tokenizer.token_to_id(TASK[1]) is None:
-            raise ValueError(f"{folder / 'config.json'} and tokenizer.json name no languages")
-        return tuple(self._tokenizer.id_to_token(one)[2:-2] for one in sorted(ids))
 
 
 @dataclass(slots=True)
 class Stretch:
     """What was heard since `start`, as far as it is still needed, and what of it was read for good."""
 
+    task: Task
     language: str  # "" until it is known
     piece: bytearray
     from_samples: int = 0  # where the piece begins
-    read_samples: int = 0  # up to where `text` goes
-    fixed: str = ""
-    text: str = ""
-    spans: tuple[Span, ...] = ()
+    read_samples: int = 0  # up to where the piece was read
+    fixed: str = ""  # what was read before the piece,
+    spans: tuple[Span, ...] = ()  # and where
+    text: str = ""  # of the piece,
+    tail: tuple[Span, ...] | None = None  # and where, if that was asked
+    found: str = ""  # the language, where it was found out
 
     @property
     def heard_samples(self) -> int:
         return self.from_samples + len(self.piece) // SAMPLE_BYTES
 
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing was heard since the last reading."""
+        return self.read_samples == self.heard_samples
+
     def samples(self, until_samples: int) -> Samples:
         """The piece up to a place of the stretch, full scale 1."""
         count = until_samples - self.from_samples
-        return np.frombuffer(bytes(self.piece[: count * SAMPLE_BYTES]), "<i2").astype(np.float32) * QUANTUM
+        return as_samples(self.piece[: count * SAMPLE_BYTES])
+
+    def window(self, language: str, until_samples: int) -> Window:
+        """The piece up to a place of the stretch, as it is to be read."""
+        return Window(self.samples(until_samples), language, self.task.translate)
 
 
 class WhisperRecogniser:
-    """The audio of one stretch, at most a piece and a step: a megabyte. A language that the model lacks is detected."""
+    """The audio of one stretch, at most a piece and what was heard since the last reading."""
 
     def __init__(self, whisper: Whisper) -> None:
         self._whisper = whisper
-        self.start("")
+        self.start(Task(""))
 
-    def start(self, language: str) -> None:
-        primary = language.split("-")[0].lower()
-        self._stretch = Stretch(primary if primary in self._whisper.languages else "", bytearray())
-        self._rhythm = Rhythm()
+    def start(self, task: Task) -> None:
+        self._stretch = Stretch(task, self._known(task), bytearray())
 
-    def accept(self, pcm: bytes) -> str | None:
+    def hear(self, pcm: bytes) -> None:
+        self._stretch.piece += pcm
+
+    def read(self) -> Result:
         stretch = self._stretch
-        stretch.piece += pcm
-        due_samples = self._rhythm.due(stretch.heard_samples)
-        if due_samples is None or not (stretch.language or due_samples >= DETECTION_SAMPLES):
-            return None
-        self._read(due_samples)
-        return stretch.text.strip()
+        if stretch.language or stretch.heard_samples >= DETECTION_SAMPLES:
+            self._read()
+        return Result((stretch.fixed + stretch.text).strip(), language=stretch.found)
 
     def finish(self) -> Result:
+        self._read()
         stretch = self._stretch
-        if stretch.read_samples < stretch.heard_samples:
-            self._read(stretch.heard_samples)
-        spans = (*stretch.spans, *self._spans(stretch.text[len(stretch.fixed) :], stretch.read_samples))
-        self.start("")
-        return Result(stretch.text.strip(), spans)
+        if stretch.tail is None:
+            stretch.tail = self._spans(stretch.text, stretch.heard_samples)
+        return Result((stretch.fixed + stretch.text).strip(), stretch.spans + stretch.tail, stretch.found)
+
+    def settle(self) -> None:
+        stretch = self._stretch
+        stretch.spans += stretch.tail or ()
+        stretch.fixed += stretch.text
+        stretch.text, stretch.tail = "", ()
+        stretch.from_samples = stretch.heard_samples
+        stretch.piece.clear()
 
     def close(self) -> None:
-        self.start("")
+        self.start(Task(""))
 
-    def _read(self, until_samples: int) -> None:
-        """Read the stretch up to there, of what was read for good only the text."""
+    def window_frames(self, step: Step) -> int:
+        """Length of the one window that a step would read; 0 if it reads none or several, or finds out more than text.
+
+        The step is one of this recogniser's, and the next.
+        """
+        stretch = self._stretch if step.task is None else Stretch(step.task, self._known(step.task), bytearray())
+        samples = (len(stretch.piece) * (not step.settles) + len(step.pcm)) // SAMPLE_BYTES
+        is_plain = bool(stretch.language) and not (stretch.task.words and step.is_end)
+        is_one = SHORTEST_SAMPLES <= samples <= self._whisper.longest_samples
+        is_news = bool(step.pcm) or not stretch.is_read
+        return self._whisper.frames(samples) if is_plain and is_one and is_news else 0
+
+    def window(self) -> Window:
+        """All that was heard and not read for good; of a known language."""
+        return self._stretch.window(self._stretch.language, self._stretch.heard_samples)
+
+    def take(self, text: str) -> None:
+        """What `window` reads like: it need not be read again."""
+        self._stretch.text, self._stretch.tail = text, None
+        self._stretch.read_samples = self._stretch.heard_samples
+
+    def _known(self, task: Task) -> str:
+        """The language of a task; "" if it has to be found out."""
+        language = task.language.split("-")[0].lower()
+        if language in self._whisper.languages:
+            return language
+        return "" if self._whisper.detects else self._whisper.languages[0]
+
+    def _read(self) -> None:
+        """Read what was heard, of what was read for good only the text."""
         stretch, whisper = self._stretch, self._whisper
-        if not stretch.language:
-            stretch.language = whisper.detected(stretch.samples(min(until_samples, DETECTION_SAMPLES)))
-        while until_samples - stretch.from_samples > whisper.longest_samples:
+        if stretch.is_read:
+            return
+        language = stretch.language or self._detect()
+        while stretch.heard_samples - stretch.from_samples > whisper.longest_samples:
             self._fix()
-        stretch.text = stretch.fixed + whisper.read(stretch.samples(until_samples), stretch.language)
-        stretch.read_samples = until_samples
+        (text,) = whisper.read([stretch.window(language, stretch.heard_samples)])
+        self.take(text)
+
+    def _detect(self) -> str:
+        """The language of the first of the stretch, kept once there is enough of it."""
+        stretch = self._stretch
+        if stretch.heard_samples < SHORTEST_SAMPLES:
+            return self._whisper.languages[0]  # and nothing is read in so little
+        stretch.found = self._whisper.detected(stretch.samples(min(stretch.heard_samples, DETECTION_SAMPLES)))
+        if stretch.heard_samples >= DETECTION_SAMPLES:
+            stretch.language = stretch.found
+        return stretch.found
 
     def _fix(self) -> None:
         """Read the beginning of too long a piece for good, up to where it is quietest."""
         stretch, whisper = self._stretch, self._whisper
-        whole = levels(stretch.samples(stretch.from_samples + whisper.longest_samples))
-        cut_samples = stretch.from_samples + quietest(whole, len(whole) - CUT_LEVELS, PAUSE_LEVELS) * LEVEL_SAMPLES
-        text = whisper.read(stretch.samples(cut_samples), stretch.language)
-        stretch.spans += self._spans(text, cut_samples)
+        longest = stretch.samples(stretch.from_samples + whisper.longest_samples)
+        until_samples = stretch.from_samples + cut_samples(longest)
+        (text,) = whisper.read([stretch.window(stretch.language, until_samples)])
+        stretch.spans += self._spans(text, until_samples)
         stretch.fixed += text
-        del stretch.piece[: (cut_samples - stretch.from_samples) * SAMPLE_BYTES]
-        stretch.from_samples = cut_samples
+        del stretch.piece[: (until_samples - stretch.from_samples) * SAMPLE_BYTES]
+        stretch.from_samples = until_samples
 
     def _spans(self, text: str, until_samples: int) -> tuple[Span, ...]:
-        """One span from the first sound of the piece to the last; its words have no times of their own."""
+        """One span from the first sound of the piece to the last, with its words if they are asked for."""
+        stretch = self._stretch
         if not text.strip():
             return ()
-        loudness = levels(self._stretch.samples(until_samples))
-        loud = [place for place, level in enumerate(loudness) if level >= SOUND_SHARE * max(loudness)]
-        start, end = (self._stretch.from_samples + place * LEVEL_SAMPLES for place in (loud[0], loud[-1] + 1))
-        return (Span(start, min(end, until_samples), text.strip()),)
+        start, end = spoken(stretch.samples(until_samples))
+        span = Span(stretch.from_samples + start, stretch.from_samples + end, text.strip())
+        if not stretch.task.words:
+            return (span,)
+        words = self._whisper.words(stretch.window(stretch.language or stretch.found, until_samples), text)
+        return (replace(span, words=tuple(within(span, word, stretch.from_samples) for word in words)),)
 
 
-def levels(samples: Samples) -> list[float]:
-    """RMS of each 20 ms, full scale 1; what is left over at the end counts as a whole one."""
-    whole = np.pad(samples, (0, -len(samples) % LEVEL_SAMPLES)).reshape(-1, LEVEL_SAMPLES)
-    found: list[float] = np.sqrt(np.mean(whole * whole, axis=1)).tolist()
-    return found
+def within(span: Span, word: Word, from_samples: int) -> Word:
+    """A word of a piece that begins there, kept inside its span."""
+    start, end = (
+        min(max(from_samples + place, span.start_samples), span.end_samples)
+        for place in (word.start_samples, word.end_samples)
+    )
+    return Word(start, end, word.text)
 
 
-def check_folder(folder: Path) -> None:
-    """FileNotFoundError or ValueError for the first file that is missing or no JSON.
-
-    Without its tokenizer.json, faster-whisper would ask for another model's over the network.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder; a Whisper model is a folder with {', '.join(FILES)}")
-    for name in FILES:
-        if not (folder / name).is_file() and not (folder / OLDER.get(name, name)).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing")
-    for path in (folder / name for name in (*FILES, FEATURES) if name.endswith(".json")):
-        try:
-            json.loads(path.read_bytes() if path.is_file() else b"{}")
-        except ValueError as failure:
-            raise ValueError(f"{path} is damaged: {failure}") from failure
-
-
-class WhisperEngine:
+class WhisperEngine(Engine):
     """Recognisers that share one model."""
 
     name = "faster-whisper"
+    tells_words = True
 
-    def __init__(self, whisper: Whisper) -> None:
+    def __init__(self, whisper: Whisper, lanes: int = 1, most_joined: int = 1) -> None:
         self.languages = whisper.languages
+        self.detects = whisper.detects
+        self.translates = whisper.translates
+        self.lanes = lanes
+        self.most_joined = most_joined
         self._whisper = whisper
 
     def open(self) -> Recogniser:
         return WhisperRecogniser(self._whisper)
 
+    def joins(self, first: Step, other: Step) -> bool:
+        """Windows of one length are read at once."""
+        return 0 < reader(first).window_frames(first) == reader(other).window_frames(other)
 
-def load() -> Engine:
-    """The engine with the model that the environment names, loaded. FileNotFoundError or ValueError names the file."""
-    s = AsrSettings()
-    return WhisperEngine(
-        Whisper(s.model_path, s.whisper_device, s.whisper_compute_type, s.whisper_pad_ms, s.whisper_workers)
-    )
+    def read(self, steps: Sequence[Step]) -> list[Result]:
+        if len(steps) > 1:
+            for step in steps:
+                step.prepare()
+            windows = [reader(step).window() for step in steps]
+            for step, text in zip(steps, self._whisper.read(windows), strict=True):
+                reader(step).take(text)
+            steps = [Step(step.recogniser, b"", step.is_end) for step in steps]
+        return super().read(steps)
+
+
+def reader(step: Step) -> WhisperRecogniser:
+    """Whose step it is."""
+    assert isinstance(step.recogniser, WhisperRecogniser)
+    return step.recogniser
+
+
+def load(settings: AsrSettings) -> Engine:
+    """The engine with the model that the settings name. FileNotFoundError or ValueError tells what is at fault."""
+    s = settings
+    if s.device == "mps":
+        raise ValueError("faster-whisper computes on cpu or cuda")
+    whisper = Whisper(s.model_path, s.device, s.whisper_compute_type, s.whisper_pad_ms, s.whisper_workers)
+    return WhisperEngine(whisper, s.whisper_workers, s.whisper_batch)

@@ -12,7 +12,7 @@ from shared.wire.codec import Codec, Message
 
 STREAM_RATE = 16_000  # Hz; what positions count and recognisers hear
 
-EndpointReason = Literal["short_pause", "silence", "unchanged", "max_length", "flush"]
+EndpointReason = Literal["short_pause", "complete", "silence", "unchanged", "max_length", "flush"]
 
 
 class Endpointing(BaseModel):
@@ -25,11 +25,17 @@ class Endpointing(BaseModel):
     short_pause_ms: int | None = Field(
         None, ge=60, le=10_000, description="Pause that ends it after final punctuation."
     )
+    complete_pause_ms: int | None = Field(
+        None, ge=0, le=10_000, description="Pause that ends it after text that looks complete; 0 for no such rule."
+    )
     stable_nochange_ms: int | None = Field(None, ge=200, le=30_000, description="Unchanged text that ends it.")
     silence_rms: float | None = Field(
         None, ge=0.0001, le=0.5, description="RMS of full scale 1 under which a frame is silent."
     )
     max_utterance_ms: int | None = Field(None, ge=1_000, le=60_000, description="Longest utterance; then it is cut.")
+    onset_ms: int | None = Field(None, ge=20, le=500, description="Speech that confirms a start or a resumption.")
+    candidate_ms: int | None = Field(None, ge=60, le=5_000, description="Pause after which a candidate is sent.")
+    pre_roll_ms: int | None = Field(None, ge=0, le=1_000, description="Sound before a start that is decoded with it.")
 
 
 class Segment(BaseModel):
@@ -52,7 +58,7 @@ class Configure(Message):
         validation_alias=AliasChoices("sample_rate", "sampleRate"),
         description="Of the PCM16 that follows, Hz; 16 000 unless told.",
     )
-    language: str | None = Field(None, max_length=16, description="BCP 47; pins the language.")
+    language: str | None = Field(None, max_length=16, description="BCP 47; pins the language, or `auto`.")
     endpointing: Endpointing | None = None
 
 

@@ -9,8 +9,9 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
+from asr_service import engines
 from asr_service.app import build_app
-from asr_service.engines.base import Engine
+from asr_service.engines.base import Engine, Result
 from asr_service.engines.fake import FakeEngine, FakeRecogniser
 from asr_service.settings import AsrSettings
 from shared.wire.asr import ASR_OUT, AsrError, AsrOut, AsrReady, Candidate, Configure, Final, Flush, Partial
@@ -97,15 +98,15 @@ def test_one_stream_too_many_is_refused_and_the_place_of_one_that_left_is_free(c
 
 
 class UnreadableRecogniser(FakeRecogniser):
-    def accept(self, pcm: bytes) -> str:
-        return ["a secret"]  # type: ignore[return-value]
+    def read(self) -> Result:
+        return Result(["a secret"])  # type: ignore[arg-type]
 
 
 class UnreadableEngine(FakeEngine):
     """Breaks its contract."""
 
     def open(self) -> FakeRecogniser:
-        return UnreadableRecogniser((), lambda: None)
+        return UnreadableRecogniser(())
 
 
 def test_a_fault_of_ours_is_told_without_its_text_and_ends_the_stream_alone() -> None:
@@ -189,6 +190,21 @@ def test_an_engine_that_nobody_knows_stops_the_start_with_a_sentence(monkeypatch
 
     with pytest.raises(SystemExit, match=r"ASR_ENGINE: .*no engine is called 'crystal-ball'; known: embedded"):
         AsrSettings.load()
+
+
+def test_two_sentences_with_a_pause_between_are_both_understood() -> None:
+    pause = silence(300)  # too short to end the utterance, long enough for a candidate
+    said = pause.join([silence(300), speech("jintian_tianqi_zenmeyang"), speech("gei_wo_jiang_ge_gushi"), silence(900)])
+    with client_of(engines.load("faster-whisper", AsrSettings()), language="zh") as client:
+        is_ready(client)
+        with client.websocket_connect("/v1/stream") as socket:
+            told(socket)
+            for chunk in cut(said, 640):
+                socket.send_bytes(chunk)
+            final = told_until_final(socket)[-1]
+
+    assert isinstance(final, Final)
+    assert final.text == "今天天气怎么样给我讲个故事"
 
 
 def test_the_real_engine_understands_a_question_as_it_is_spoken() -> None:

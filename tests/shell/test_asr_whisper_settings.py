@@ -23,8 +23,8 @@ def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
         ("STT_MODEL_NAME", "large-v3", "model_path", Path("large-v3")),
         ("MODEL_PATH", "models/whisper-small", "model_path", Path("models/whisper-small")),
         ("MODEL_PATH", "models/qwen.gguf", "model_path", DEMO_MODEL),  # the language model's
-        ("WHISPER_DEVICE", "cuda", "whisper_device", "cuda"),
-        ("ASR_WHISPER_DEVICE", "auto", "whisper_device", "auto"),
+        ("WHISPER_DEVICE", "cuda", "device", "cuda"),
+        ("ASR_WHISPER_DEVICE", "auto", "device", "auto"),
         ("WHISPER_COMPUTE_TYPE", "int8_float16", "whisper_compute_type", "int8_float16"),
         ("ASR_WHISPER_PAD_MS", "1000", "whisper_pad_ms", 1_000),
         ("ASR_WHISPER_WORKERS", "4", "whisper_workers", 4),
@@ -60,4 +60,4 @@ def test_a_bad_value_stops_the_start_with_a_sentence_that_names_it(
 def test_speech_is_heard_by_what_needs_no_download_unless_told() -> None:
     settings = AsrSettings.load()
 
-    assert (settings.engine, settings.model_path, settings.whisper_device) == ("embedded", DEMO_MODEL, "cpu")
+    assert (settings.engine, settings.model_path, settings.device) == ("embedded", DEMO_MODEL, "cpu")

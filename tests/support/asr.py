@@ -10,8 +10,11 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from asr_service.core.endpointer import EndpointerParams
+from asr_service.detectors import Detectors
 from asr_service.engines.base import Engine
+from asr_service.hearing import Hearing
 from asr_service.recognisers import Recognisers
+from asr_service.scheduler import DecodeScheduler
 from asr_service.stream import Stream
 from shared.health import READY
 from shared.wire.asr import ASR_OUT, AsrError, AsrOut
@@ -73,13 +76,13 @@ class MemoryPeer:
 
 
 @asynccontextmanager
-async def running(engine: Engine, capacity: int = 1, language: str = "en") -> AsyncIterator[Recognisers]:
-    """Recognisers that are ready."""
-    recognisers = Recognisers(lambda: engine, language, capacity)
+async def running(engine: Engine, capacity: int = 1, language: str = "en") -> AsyncIterator[DecodeScheduler]:
+    """A scheduler that is ready."""
+    scheduler = DecodeScheduler(Recognisers(lambda: engine, language, own_models=capacity, streams=capacity))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(recognisers.run)
-        await reaches(recognisers, READY)
-        yield recognisers
+        tasks.start_soon(scheduler.run)
+        await reaches(scheduler.recognisers, READY)
+        yield scheduler
         tasks.cancel_scope.cancel()
 
 
@@ -91,11 +94,14 @@ async def reaches(recognisers: Recognisers, state: str) -> None:
 
 @asynccontextmanager
 async def stream(
-    recognisers: Recognisers, language: str = "en", params: EndpointerParams | None = None
+    scheduler: DecodeScheduler,
+    language: str = "en",
+    params: EndpointerParams | None = None,
+    detectors: Detectors | None = None,
 ) -> AsyncIterator[MemoryPeer]:
     """A stream that runs until the block is left, and has then left nothing behind."""
     peer = MemoryPeer()
-    served = Stream(peer, recognisers, recognisers.engine, language, params or EndpointerParams())
+    served = Stream(peer, scheduler, Hearing(params or EndpointerParams(), detectors or Detectors()), language)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(served.run)
         try:
@@ -105,9 +111,9 @@ async def stream(
     peer.close()
 
 
-async def told_after(recognisers: Recognisers, frames: Iterable[bytes | str | Message]) -> list[AsrOut]:
+async def told_after(scheduler: DecodeScheduler, frames: Iterable[bytes | str | Message]) -> list[AsrOut]:
     """Everything that a peer is told that says `frames` and nothing more, `ready` aside."""
-    async with stream(recognisers) as peer:
+    async with stream(scheduler) as peer:
         peer.say(*frames, json.dumps({"type": BARRIER}))  # no such type: an error, in order behind all the rest
         while not (peer.told and isinstance(peer.told[-1], AsrError) and BARRIER in peer.told[-1].message):
             await peer.next()

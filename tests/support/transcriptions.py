@@ -14,14 +14,17 @@ from starlette.types import Message
 
 from asr_service.app import build_app
 from asr_service.core.endpointer import EndpointerParams
+from asr_service.detectors import Detectors
 from asr_service.engines.base import Engine
 from asr_service.engines.fake import Line
-from asr_service.recognisers import Recognisers
+from asr_service.hearing import Hearing
+from asr_service.scheduler import DecodeScheduler
 from asr_service.settings import AsrSettings
 from asr_service.transcriptions import TranscriptionResponse, Transcriptions
 from tests.support.speech import cut, silence, tone
 
 PATH = "/v1/audio/transcriptions"
+TRANSLATIONS = "/v1/audio/translations"
 MS = 16  # samples
 WORDS = (Line(200 * MS, "one"), Line(400 * MS, "one two"), Line(700 * MS, "one two three"))
 UTTERANCE = silence(500) + tone(1_000) + silence(1_000)
@@ -39,10 +42,10 @@ def is_ready(client: TestClient) -> None:
         pass
 
 
-def sent(client: TestClient, file: bytes, name: str = "speech.wav", **fields: Any) -> Any:
+def sent(client: TestClient, file: bytes, name: str = "speech.wav", path: str = PATH, **fields: Any) -> Any:
     """The answer to a file; `fields` with a list are sent as OpenAI's clients send lists."""
     form = {f"{key}[]" if isinstance(value, list) else key: value for key, value in fields.items()}
-    return client.post(PATH, files={"file": (name, file)}, data=form)
+    return client.post(path, files={"file": (name, file)}, data=form)
 
 
 def error_of(answer: Any) -> tuple[int, str, str | None]:
@@ -56,11 +59,15 @@ def error_of(answer: Any) -> tuple[int, str, str | None]:
 
 
 def events_of(text: str) -> list[dict[str, Any]]:
-    """What a stream of events says."""
+    """What a stream of events says; one that was not cut off by an error ends with a mark."""
     *blocks, end = text.split("\n\n")
     assert end == ""
     assert all(block.startswith("data: ") and "\n" not in block for block in blocks)
-    return [json.loads(block.removeprefix("data: ")) for block in blocks]
+    told = [block.removeprefix("data: ") for block in blocks]
+    events = [json.loads(one) for one in told if one != "[DONE]"]
+    assert (told[-1] == "[DONE]") != ("error" in events[-1])
+    assert len(told) - len(events) <= 1
+    return events
 
 
 class Caller:
@@ -104,11 +111,11 @@ class Caller:
         self.told.append(message)
 
     async def call(self, transcriptions: Transcriptions) -> None:
-        await TranscriptionResponse(transcriptions)(self.scope, self.receive, self.send)
+        await TranscriptionResponse(transcriptions, is_translation=False)(self.scope, self.receive, self.send)
 
 
-def served(recognisers: Recognisers, **settings: Any) -> Transcriptions:
-    return Transcriptions(AsrSettings(**settings), recognisers, EndpointerParams())
+def served(scheduler: DecodeScheduler, **settings: Any) -> Transcriptions:
+    return Transcriptions(AsrSettings(**settings), scheduler, lambda: Hearing(EndpointerParams(), Detectors()))
 
 
 class Gate:

@@ -1,0 +1,134 @@
+"""Streams that share recognisers, wait for a decode that stalls, and leave in the middle of one."""
+
+import threading
+
+import pytest
+from anyio import to_thread, wait_all_tasks_blocked
+
+from asr_service.engines.fake import FakeEngine, Line
+from shared.wire.asr import AsrOut, Endpoint, Final, Flush, Partial, SpeechStarted
+from tests.support.asr import running, stream, told_after
+from tests.support.speech import silence, tone
+
+pytestmark = [pytest.mark.shell, pytest.mark.anyio]
+
+MS = 16  # samples
+WORDS = (Line(200 * MS, "one"), Line(400 * MS, "one two"), Line(700 * MS, "one two three"))
+UTTERANCE = silence(500) + tone(1_000) + silence(1_000)
+
+
+def finals(told: list[AsrOut]) -> list[str]:
+    return [message.text for message in told if isinstance(message, Final)]
+
+
+async def test_people_who_speak_at_once_share_one_recogniser_and_lose_nothing() -> None:
+    async with (
+        running(FakeEngine(WORDS)) as scheduler,
+        stream(scheduler) as first,
+        stream(scheduler) as second,
+    ):
+        first.say(tone(300))
+        await first.until(Partial)
+        second.say(UTTERANCE)
+        await second.until(Endpoint)
+        await wait_all_tasks_blocked()
+
+        assert [message.type for message in second.told] == ["ready", "speech_started", "endpoint"], (
+            "nobody could read it yet"
+        )
+        first.say(tone(200), silence(1_000))
+        assert (await first.until(Final)).text == "one two"
+        assert (await second.until(Final)).text == "one two three"
+
+
+async def test_a_talker_gets_the_recogniser_as_soon_as_another_has_ended() -> None:
+    async with (
+        running(FakeEngine(WORDS)) as scheduler,
+        stream(scheduler) as first,
+        stream(scheduler) as second,
+    ):
+        first.say(tone(300))
+        await first.until(Partial)
+        second.say(tone(500))
+        await second.until(SpeechStarted)
+        first.say(Flush())
+        await first.until(Final)
+
+        assert (await second.until(Partial)).text.startswith("one")
+
+
+async def test_a_peer_that_leaves_in_mid_utterance_leaves_its_recogniser_behind() -> None:
+    async with running(FakeEngine(WORDS)) as scheduler:
+        async with stream(scheduler) as peer:
+            peer.say(tone(300))
+            await peer.until(Partial)
+
+            assert scheduler.recognisers.idle == 0
+
+        assert scheduler.recognisers.idle == scheduler.recognisers.opened == 1
+        assert finals(await told_after(scheduler, [UTTERANCE])) == ["one two three"]
+
+
+async def test_a_peer_that_leaves_while_it_waits_for_a_recogniser_takes_none() -> None:
+    async with running(FakeEngine(WORDS)) as scheduler, stream(scheduler) as first:
+        first.say(tone(300))
+        await first.until(Partial)
+        async with stream(scheduler) as second:
+            second.say(tone(300), Flush())
+            await second.until(Endpoint)
+        first.say(Flush())
+        await first.until(Final)
+
+        assert scheduler.recognisers.idle == scheduler.recognisers.opened == 1
+
+
+async def test_a_peer_that_leaves_while_a_step_runs_waits_for_the_step() -> None:
+    is_running, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        if is_open:
+            is_running.set()
+            may_end.wait()
+
+    is_open = False
+    async with running(FakeEngine(WORDS, on_step=hold)) as scheduler:
+        is_open = True
+        async with stream(scheduler) as peer:
+            peer.say(tone(300))
+            await to_thread.run_sync(is_running.wait)
+            peer.leave()
+            await wait_all_tasks_blocked()
+
+            assert scheduler.recognisers.idle == 0, "a recogniser in use is nobody else's"
+            may_end.set()
+        assert scheduler.recognisers.idle == 1
+
+
+async def test_speech_is_heard_on_while_a_decode_stalls() -> None:
+    is_stalling, may_end = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        if is_open:
+            is_stalling.set()
+            may_end.wait()
+
+    is_open = False
+    async with running(FakeEngine(WORDS, on_step=stall)) as scheduler:
+        is_open = True
+        async with stream(scheduler) as peer:
+            peer.say(tone(300))
+            await to_thread.run_sync(is_stalling.wait)
+            peer.say(tone(200), silence(1_000))
+            ended = await peer.until(Endpoint)
+            assert not finals(peer.told)
+            may_end.set()
+            final = await peer.until(Final)
+
+    assert (ended.at_samples, final.text) == (500 * MS, "one two")
+
+
+async def test_what_a_peer_said_before_it_left_is_heard_to_its_end() -> None:
+    async with running(FakeEngine(WORDS)) as scheduler, stream(scheduler) as peer:
+        peer.say(tone(500))
+
+    assert finals(peer.told) == ["one two"]
