@@ -3,13 +3,14 @@ SHELL := /bin/sh
 PORT ?= 8000
 export PORT WAV TEXT PERSONA EAGER
 PY := .venv/bin/python
+PY_TORCH := .venv-torch/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch bench-asr bench-streams bench-endpointing check lint type cover docs format lock clean
 
 help:  ## list the commands
-	@sed -nE 's/^([a-z]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv/run.stamp: deploy/locks/local.txt
 	@sh deploy/setup.sh deploy/locks/local.txt $@
@@ -17,7 +18,7 @@ help:  ## list the commands
 .venv/dev.stamp: deploy/locks/dev.txt
 	@sh deploy/setup.sh deploy/locks/dev.txt $@ && touch .venv/run.stamp
 
-run: .venv/run.stamp  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
+run: .venv/run.stamp $(if $(filter funasr,$(ASR_ENGINE)),.venv-torch/run.stamp)  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
 	@exec sh deploy/run.sh
 
 talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parley, write reply.wav
@@ -26,7 +27,25 @@ talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parl
 test: .venv/dev.stamp  ## set up and run the tests
 	@$(PY) -m pytest -n 2 --dist loadfile
 
-check: lint type docs cover test  ## exactly what CI runs
+.venv-torch/dev.stamp: .venv/dev.stamp deploy/torch.sh deploy/locks/dev.txt deploy/locks/asr-funasr.txt
+	@sh deploy/torch.sh $@ deploy/locks/dev.txt deploy/locks/asr-funasr.txt && touch .venv-torch/run.stamp
+
+.venv-torch/run.stamp: .venv/run.stamp deploy/torch.sh deploy/locks/asr-funasr.txt
+	@sh deploy/torch.sh $@ deploy/locks/asr-funasr.txt
+
+test-torch: .venv-torch/dev.stamp  ## set up and run the tests of engines that need PyTorch
+	@OMP_NUM_THREADS=1 $(PY_TORCH) -m pytest -n 2 --dist loadfile tests/torch
+
+bench-asr: .venv/dev.stamp  ## what hearing costs beside the naive designs, CPU seconds for a second of speech
+	@$(PY) -m tests.bench.asr_cost
+
+bench-streams: .venv/dev.stamp  ## 1, 4 and 16 people who speak at once: delays and memory
+	@$(PY) -m tests.bench.asr_streams
+
+bench-endpointing: .venv/dev.stamp  ## when an utterance ends, on a corpus with pauses and noise
+	@$(PY) -m tests.bench.endpointing
+
+check: lint type docs cover test test-torch  ## exactly what CI runs
 
 lint: .venv/dev.stamp
 	@$(PY) -m ruff format --check $(CODE)
@@ -48,4 +67,4 @@ lock: .venv/dev.stamp  ## solve the locks again from pyproject.toml
 	@sh deploy/lock.sh
 
 clean:  ## remove the environment and caches; conversations in var/ stay
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	@rm -rf .venv .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build

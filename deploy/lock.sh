@@ -12,3 +12,5 @@ for service in gateway asr llm tts; do
     solve "$service" --extra "$service" --constraint deploy/locks/local.txt
 done
 solve dev --extra gateway --extra asr --extra llm --extra tts --extra run --extra dev --constraint deploy/locks/local.txt
+# An engine that is built on PyTorch has a lock beside its service's, which leaves PyTorch out: see deploy/torch.sh.
+solve asr-funasr --extra asr --extra funasr --constraint deploy/locks/dev.txt

@@ -11,5 +11,8 @@ export GATEWAY_TTS_URL="${GATEWAY_TTS_URL:-ws://127.0.0.1:$TTS_PORT}"
 export PARLEY_VAR="${PARLEY_VAR:-$PWD/var}" PARLEY_PYTHON="$python" PARLEY_USER
 PARLEY_USER=$(id -un)
 export GATEWAY_DATABASE_URL="${GATEWAY_DATABASE_URL:-sqlite+aiosqlite:///$PARLEY_VAR/parley.db}"
+PARLEY_ASR_PYTHON=$python
+[ "${ASR_ENGINE:-}" != funasr ] || PARLEY_ASR_PYTHON=$PWD/.venv-torch/bin/python
+export PARLEY_ASR_PYTHON
 mkdir -p "$PARLEY_VAR/log"
 exec "$python" -m supervisor.supervisord --nodaemon --configuration deploy/supervisord.conf
