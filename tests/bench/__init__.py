@@ -1,0 +1,1 @@
+"""Benchmarks: programs that measure and print, run by hand or by `make`; no test waits for their figures."""
