@@ -17,7 +17,7 @@ from asr_service.recognisers import Recognisers
 from asr_service.scheduler import DecodeScheduler
 from asr_service.stream import Stream
 from shared.health import READY
-from shared.wire.asr import ASR_OUT, AsrError, AsrOut
+from shared.wire.asr import ASR_OUT, AsrError, AsrOut, Final
 from shared.wire.codec import Message
 
 M = TypeVar("M", bound=AsrOut)
@@ -59,6 +59,11 @@ class MemoryPeer:
         """Until the peer is told one thing more."""
         await self._changed.wait()
 
+    async def until_flushed(self) -> None:
+        """The final that answers a flush."""
+        while not any(isinstance(message, Final) and message.reason == "flush" for message in self.told):
+            await self.next()
+
     async def receive(self) -> bytes | str | None:
         frame = await self._inbound.receive()
         self.taken += 1
@@ -98,9 +103,10 @@ async def stream(
     language: str = "en",
     params: EndpointerParams | None = None,
     detectors: Detectors | None = None,
+    peer: MemoryPeer | None = None,
 ) -> AsyncIterator[MemoryPeer]:
     """A stream that runs until the block is left, and has then left nothing behind."""
-    peer = MemoryPeer()
+    peer = peer or MemoryPeer()
     served = Stream(peer, scheduler, Hearing(params or EndpointerParams(), detectors or Detectors()), language)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(served.run)
