@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from llm_service.answers import EngineAnswers
 from llm_service.chat import add_chat
 from llm_service.engines import load
 from llm_service.engines.base import Engine
@@ -30,6 +31,6 @@ def assemble(settings: LlmSettings, engine: Engine) -> FastAPI:
             yield
 
     app = create_app("Parley: language service", Readiness({"engine": engine.readiness}), lifespan)
-    add_chat(app, upstream, settings)
+    add_chat(app, EngineAnswers(upstream), settings)
     add_models(app, settings)
     return app

@@ -13,11 +13,11 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from llm_service.answers import Answers
 from llm_service.core.answer import DONE, Delta, Finished, FinishReason, Part, Usage
-from llm_service.core.markers import MarkerBreaker
 from llm_service.openai_wire import ChatRequest, Envelope
 from llm_service.settings import LlmSettings
-from llm_service.upstream import SERVICE, Upstream
+from llm_service.upstream import SERVICE
 from shared.clock import now_s
 from shared.errors import ParleyError, error_body
 from shared.metrics import ERRORS, LLM_TOKENS, LLM_TTFT_SECONDS
@@ -30,14 +30,12 @@ _STREAM_HEADERS = [
 ]
 
 
-def add_chat(app: FastAPI, upstream: Upstream, settings: LlmSettings) -> None:
+def add_chat(app: FastAPI, answers: Answers, settings: LlmSettings) -> None:
     """Add the route."""
-    manner = upstream.engine.manner
-    markers = MarkerBreaker(manner.markers)
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat_completions(request: ChatRequest) -> Response:
-        return ChatAnswer(upstream, request, request.for_engine(manner, markers), settings)
+        return ChatAnswer(answers, request, settings)
 
 
 class ClientGone(Exception):
@@ -47,16 +45,13 @@ class ClientGone(Exception):
 class ChatAnswer(Response):
     """The answer to one request. It is made while it is sent, so a client that leaves ends it."""
 
-    def __init__(
-        self, upstream: Upstream, request: ChatRequest, body: dict[str, object], settings: LlmSettings
-    ) -> None:
+    def __init__(self, answers: Answers, request: ChatRequest, settings: LlmSettings) -> None:
         super().__init__()
-        self._upstream = upstream
+        self._answers = answers
         self._request = request
-        self._body = body
         self._idle_timeout_s = settings.idle_timeout_s
         self._envelope = Envelope(settings.public_name)
-        self._measures = _Measures(upstream.engine.name)
+        self._measures = _Measures(answers.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
@@ -79,7 +74,7 @@ class ChatAnswer(Response):
         """Tell each part when it comes. Raises a ParleyError only as long as nothing was sent."""
         voice = _EventStream(send, self._idle_timeout_s)
         try:
-            async with self._upstream.answer(self._body) as parts:
+            async with self._answers.answer(self._request) as parts:
                 async for part in parts:
                     self._measures.note(part)
                     if not voice.has_begun:
@@ -107,7 +102,7 @@ class ChatAnswer(Response):
         texts: list[str] = []
         reason: FinishReason = "stop"
         usage: Usage | None = None
-        async with self._upstream.answer(self._body) as parts:
+        async with self._answers.answer(self._request) as parts:
             async for part in parts:
                 self._measures.note(part)
                 match part:
