@@ -1,6 +1,7 @@
 """The asr_service put together: recognisers, the streams and files that share them, and how all start and end."""
 
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
@@ -20,12 +21,14 @@ from asr_service.settings import AsrSettings
 from asr_service.stream import Stream, refusal
 from asr_service.transcriptions import Transcriptions, transcription_routes
 from shared.app import create_app
-from shared.errors import InternalError, ParleyError, TooManySessions
+from shared.errors import InternalError, Overloaded, ParleyError, TooManySessions
 from shared.health import Readiness
 from shared.ids import new_id
 from shared.logs import bound
 from shared.metrics import SESSIONS
 
+SEND_TIMEOUT_S = 10.0
+FAREWELL_S = 1.0
 STREAM_PATHS = ("/v1/stream", "/ws", "/ws_asr")
 log = logging.getLogger(__name__)
 
@@ -45,14 +48,18 @@ class SocketPeer:
         return pcm if pcm is not None else text or ""
 
     async def send(self, text: str) -> None:
+        """Raises Overloaded when the peer reads nothing for too long: it may hold what others wait for."""
         if self._is_there:
-            with suppress(WebSocketDisconnect):  # `receive` says so too, and ends the stream
-                await self._socket.send_text(text)
+            try:
+                with suppress(WebSocketDisconnect), anyio.fail_after(SEND_TIMEOUT_S):  # `receive` ends the stream
+                    await self._socket.send_text(text)
+            except TimeoutError:
+                raise Overloaded("The peer does not read what it is told.", service="asr") from None
 
     async def close(self, code: int) -> None:
-        """Hang up; a peer that has left is no error."""
+        """Hang up; a peer that has left is no error, and one that reads nothing is not waited for."""
         if self._is_there:
-            with suppress(WebSocketDisconnect):
+            with suppress(WebSocketDisconnect), anyio.move_on_after(FAREWELL_S):
                 await self._socket.close(code)
 
     @property
@@ -98,7 +105,8 @@ class Streams:
             self._open -= 1
 
     async def _hang_up(self, peer: SocketPeer, error: ParleyError) -> None:
-        await peer.send(refusal(error).to_json())
+        with anyio.move_on_after(FAREWELL_S):
+            await peer.send(refusal(error).to_json())
         await peer.close(error.close_code)
 
 
@@ -113,6 +121,16 @@ def endpointing(settings: AsrSettings) -> EndpointerParams:
         silence_rms=settings.silence_rms,
         max_utterance_ms=settings.max_utterance_ms,
     )
+
+
+async def _run_or_exit(scheduler: DecodeScheduler, life: anyio.CancelScope) -> None:
+    """Decode until cancelled. Without it nobody is heard, so the service ends if it ends, and is started again."""
+    try:
+        await scheduler.run()
+    finally:
+        if not life.cancel_called:
+            log.critical("the decode scheduler has ended; the service ends with it")
+            signal.raise_signal(signal.SIGTERM)
 
 
 def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -> FastAPI:
@@ -137,7 +155,7 @@ def build_app(settings: AsrSettings, load: Callable[[], Engine] | None = None) -
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(scheduler.run, name="scheduler")
+            tasks.start_soon(_run_or_exit, scheduler, tasks.cancel_scope, name="scheduler")
             try:
                 yield
             finally:

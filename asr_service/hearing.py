@@ -4,7 +4,9 @@ It asks the endpointer and the learnt detectors, if there are any, and keeps the
 (decoding, telling somebody) is its owner's business: a live stream and a recording do not follow the same.
 """
 
+import logging
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,7 +19,9 @@ from shared.wire.asr import STREAM_RATE
 
 FRAME_SAMPLES = STREAM_RATE // 50  # 20 ms
 FULL_SCALE = 32_768
+START_FRAMES = 2 * STREAM_RATE // FRAME_SAMPLES  # the longest pre-roll and onset that can be asked for, and more
 TURN_FRAMES = 8 * STREAM_RATE // FRAME_SAMPLES  # what a turn detector looks back on
+log = logging.getLogger(__name__)
 
 
 class Hearing:
@@ -29,7 +33,7 @@ class Hearing:
         self._endpointer = core.Endpointer(params)
         self._speech = detectors.speech.open() if detectors.speech else None
         self._turn = detectors.turn
-        self._recent: deque[bytes] = deque(maxlen=self._remembered_frames)
+        self._recent: deque[bytes] = deque(maxlen=TURN_FRAMES if self._turn else START_FRAMES)
 
     @property
     def params(self) -> core.EndpointerParams:
@@ -56,7 +60,6 @@ class Hearing:
         """Other settings from the next frame on; ValueError if they change what a frame is."""
         self._endpointer.configure(params)
         self._params = params
-        self._recent = deque(self._recent, maxlen=self._remembered_frames)
 
     def hear(self, frame: bytes) -> list[core.Action]:
         """Take the next frame of `FRAME_SAMPLES`, PCM16; return what follows from it, in order."""
@@ -66,11 +69,14 @@ class Hearing:
         probability = self._speech.probability(frame) if self._speech else None
         return self._endpointer.handle(core.Frame(rms(frame), probability))
 
-    def begin(self, started: core.SpeechStarted, utterance: Utterance) -> None:
-        """The utterance that has started; it gets its audio so far."""
-        self.utterance = utterance
-        frames = (self.position_samples - started.pre_roll_from_samples) // FRAME_SAMPLES
-        utterance.add(list(self._recent)[-frames:])
+    def begin(self, started: core.SpeechStarted, make: Callable[[core.SpeechStarted], Utterance]) -> Utterance:
+        """The utterance that has started, by `make`, with its audio so far: whole frames, as far as they are kept."""
+        wanted = -(-(self.position_samples - started.pre_roll_from_samples) // FRAME_SAMPLES)
+        frames = list(self._recent)[-wanted:]
+        from_samples = self.position_samples - len(frames) * FRAME_SAMPLES
+        self.utterance = make(core.SpeechStarted(started.at_samples, from_samples))
+        self.utterance.add(frames)
+        return self.utterance
 
     async def judge(self) -> list[core.Action]:
         """Ask the turn detector, if there is one, whether the speaker is done; at a pause."""
@@ -79,8 +85,12 @@ class Hearing:
         position = self.position_samples
         frames = min(TURN_FRAMES, (position - self.current.from_samples) // FRAME_SAMPLES)
         heard = b"".join(list(self._recent)[-frames:])  # not what was said before: that turn is over
-        probability = await threads.call(self._turn.probability, heard)
-        return self._endpointer.handle(core.TurnJudged(probability, position))
+        try:
+            judged = core.TurnJudged(await threads.call(self._turn.probability, heard), position)
+        except Exception:  # a model library may raise anything, and the text can judge without it
+            log.exception("the turn detector failed")
+            return []
+        return self._endpointer.handle(judged)
 
     def note(self) -> list[core.Action]:
         """Look at how the utterance reads now; its text may end it."""
@@ -98,13 +108,6 @@ class Hearing:
         if self.utterance is not None:
             self.utterance.close()
         self.utterance = None
-
-    @property
-    def _remembered_frames(self) -> int:
-        """How many frames may be asked for again: those before a start, and those that a turn is judged by."""
-        start_ms = self._params.pre_roll_ms + self._params.onset_ms
-        frames = -(-start_ms * STREAM_RATE // 1000 // FRAME_SAMPLES) + 1
-        return max(frames, TURN_FRAMES) if self._turn else frames
 
 
 def count(utterance: Utterance, ended: core.Endpoint) -> None:

@@ -19,6 +19,7 @@ from shared.errors import ServiceUnavailable
 from shared.health import READY
 
 AUTO = "auto"  # whatever is spoken
+RETRY_S = 30.0  # after an engine or a recogniser could not be had
 log = logging.getLogger(__name__)
 
 
@@ -68,8 +69,10 @@ class Recognisers:
 
     @property
     def _is_short(self) -> bool:
-        is_slow = self._state == READY and not self.engine.shares_model
-        return is_slow and self._opened < self._own_models and not self._idle
+        """Whether another one is to be opened now: the first of all, or one that takes long."""
+        assert self._engine is not None
+        is_slow = not self._engine.shares_model and self._opened < self._own_models
+        return not self._opened or (is_slow and not self._idle)
 
     def understands(self, language: str) -> bool:
         """Whether a stream may ask for it: a language of the engine, or `auto` where the engine finds it out."""
@@ -80,58 +83,77 @@ class Recognisers:
         """Load the engine and open recognisers until cancelled; then close those that are idle."""
         self._is_running = True
         try:
-            await self._start()
             while True:
+                if not await self._prepare():
+                    await anyio.sleep(RETRY_S)
+                    continue
                 await self._shortage.wait()
                 self._shortage = anyio.Event()
-                if self._is_short:
-                    await self._open_one()
         finally:
             self._state = "The recogniser has stopped."
             self._is_running = False
             while self._idle:
-                self._idle.pop().close()
+                _close(self._idle.pop())
+            if self._engine is not None:
+                _close(self._engine)
 
     def take_nowait(self) -> Recogniser | None:
         """An idle one, or None; then one is on its way if the limit allows, and `on_idle` tells of it."""
-        recogniser = None
-        if self._idle:
-            recogniser = self._idle.pop()
-        elif not self._is_running:
-            return None
-        elif self.engine.shares_model and self._opened < self._streams:
-            recogniser = self.engine.open()
-            self._opened += 1
+        recogniser = self._idle.pop() if self._idle else self._opened_now()
         if not self._idle:
             self._shortage.set()
+        return recogniser
+
+    def _opened_now(self) -> Recogniser | None:
+        """Another one of a model that is there."""
+        engine = self._engine
+        if engine is None or not (self._is_running and engine.shares_model and self._opened < self._streams):
+            return None
+        try:
+            recogniser = engine.open()
+        except Exception:  # a model library may raise anything
+            log.exception("a recogniser could not be opened", extra={"opened": self._opened})
+            return None
+        self._opened += 1
         return recogniser
 
     def give_back(self, recogniser: Recogniser) -> None:
         """Let the next one speak to it."""
         if not self._is_running:
-            recogniser.close()
+            _close(recogniser)
             return
         self._idle.append(recogniser)
         self.on_idle()
 
     def discard(self, recogniser: Recogniser) -> None:
         """It has failed: another one takes its place when one is needed."""
-        recogniser.close()
+        _close(recogniser)
         self._opened -= 1
         self._shortage.set()
 
-    async def _start(self) -> None:
-        try:
-            self._engine = await threads.call(self._load)
-        except Exception:  # a model library may raise anything, also while it is imported
-            self._state = "The recogniser could not be loaded."
-            log.exception("the recogniser could not be loaded")
-            return
-        if await self._open_one():
-            self._state = READY
+    async def _prepare(self) -> bool:
+        """Load the engine if it is not there, open a recogniser if one is wanted; whether both could be had.
+
+        What an engine needs may come later, such as a server elsewhere.
+        """
+        if self._engine is None:
+            try:
+                self._engine = await threads.call(self._load)
+            except Exception:  # a model library may raise anything, also while it is imported
+                self._state = "The recogniser could not be loaded."
+                log.exception("the recogniser could not be loaded")
+                return False
+        if self._is_short and not await self._open_one():
+            return False
+        self._note_ready(self._engine)
+        return True
+
+    def _note_ready(self, engine: Engine) -> None:
+        self._state = READY
+        if not self.is_ready.is_set():
             self._settle_language()
             self.is_ready.set()
-            log.info("ready", extra={"engine": self._engine.name})
+            log.info("ready", extra={"engine": engine.name})
 
     def _settle_language(self) -> None:
         if not self.understands(self.language):  # LANGUAGE may be the desktop's, and no wish
@@ -160,6 +182,13 @@ class Recognisers:
         return recogniser
 
 
+def _close(thing: Recogniser | Engine) -> None:
+    try:
+        thing.close()
+    except Exception:  # a model library may raise anything, and the thing is gone either way
+        log.exception("what was used could not be closed")
+
+
 def task_in(language: str) -> Task:
     """To read what is said in a language, or in `auto`."""
-    return Task("" if language.lower() == AUTO else language)
+    return Task("" if language.split("-")[0].lower() == AUTO else language)

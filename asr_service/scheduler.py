@@ -11,6 +11,7 @@ ones that nobody will read are counted as stale.
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable
+from functools import partial
 from statistics import median
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import anyio
 from anyio import CapacityLimiter
 
 from asr_service.core.decode_queue import DecodeQueue, Urgency
-from asr_service.engines.base import Engine, Recogniser, Result, Step
+from asr_service.engines.base import Engine, Recogniser, Result, Span, Step
 from asr_service.recognisers import Recognisers
 from shared import threads
 from shared.clock import now_s
@@ -122,9 +123,7 @@ class DecodeScheduler:
         while True:
             changed = self._changed
             batch = self._queue.take(
-                lambda one: one.hold(self.recognisers.take_nowait),
-                lambda first, other: engine.joins(first.next_step, other.next_step),
-                engine.most_joined,
+                lambda one: one.hold(self.recognisers.take_nowait), partial(_joins, engine), engine.most_joined
             )
             if batch:
                 await self._decode(batch, engine, limiter)
@@ -135,11 +134,9 @@ class DecodeScheduler:
         steps = [utterance.begin_step() for utterance, _ in batch]
         began_s = now_s()
         try:
-            results = await threads.call(engine.read, steps, limiter=limiter)
-        except Exception as failure:  # a model library may raise anything
-            log.exception("a decode failed", extra={"steps": len(steps)})
-            self._fail(batch, failure)
-            return
+            results = checked(await threads.call(engine.read, steps, limiter=limiter), len(steps))
+        except Exception as failure:  # an engine may raise anything
+            results = [failure] * len(steps)
         finally:
             for utterance, _ in batch:
                 self._queue.done(utterance)
@@ -147,18 +144,21 @@ class DecodeScheduler:
         ASR_BATCH.observe(len(batch))
         for (utterance, _), step, result in zip(batch, steps, results, strict=True):
             self._note(step, took_s, len(batch))
+            self._tell(utterance, step, result, took_s)
+
+    def _tell(self, utterance: Decodable, step: Step, result: Result | Exception, took_s: float) -> None:
+        if isinstance(result, Result):
             utterance.end_step(step, result, took_s)
+            return
+        log.error("a decode failed", exc_info=result)
+        failed = EngineFailed("The recogniser failed; the text so far is kept.", service="asr")
+        failed.__cause__ = result
+        utterance.fail_step(failed)
 
     def _note(self, step: Step, took_s: float, together: int) -> None:
         ASR_DECODE_SECONDS.labels("final" if step.is_end else "partial").observe(took_s)
         if not step.is_end:
             self._costs_s.append(took_s / together)
-
-    def _fail(self, batch: list[tuple[Decodable, Urgency]], failure: Exception) -> None:
-        for utterance, _ in batch:
-            failed = EngineFailed("The recogniser failed; the text so far is kept.", service="asr")
-            failed.__cause__ = failure
-            utterance.fail_step(failed)
 
     def _count_stale(self) -> None:
         STALE.labels("asr", "window").inc()
@@ -166,3 +166,25 @@ class DecodeScheduler:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def checked(results: object, count: int) -> list[Result | Exception]:
+    """What an engine has read; TypeError for what is no such thing, so that it harms one call and no more."""
+    if not isinstance(results, list) or len(results) != count:
+        raise TypeError(f"an engine has to answer {count} steps with as many results")
+    wrong = [one for one in results if not isinstance(one, Exception) and not _is_result(one)]
+    if wrong:
+        raise TypeError(f"an engine answers with results, not with {type(wrong[0]).__name__}")
+    return results
+
+
+def _is_result(one: object) -> bool:
+    return isinstance(one, Result) and isinstance(one.text, str) and all(isinstance(span, Span) for span in one.spans)
+
+
+def _joins(engine: Engine, first: Decodable, other: Decodable) -> bool:
+    try:
+        return engine.joins(first.next_step, other.next_step)
+    except Exception:  # an engine may raise anything; each is then read alone
+        log.exception("whether two decodes go together cannot be told")
+        return False

@@ -98,16 +98,24 @@ class Stream:
         self._changed = anyio.Event()
 
     async def run(self) -> None:
-        """Serve the peer until it leaves. Cancelled in mid-utterance, the recogniser goes back to the others."""
-        engine = self._scheduler.engine
+        """Serve the peer until it leaves. Cancelled in mid-utterance, the recogniser goes back to the others.
+
+        Raises what ends the stream alone: ServiceUnavailable without an engine, what the peer's `send` raises.
+        """
+        engine, failure = self._scheduler.engine, None
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen, tasks.cancel_scope, name="listen")
-                await self._send(AsrReady(engine=engine.name, languages=list(engine.languages)))
-                await self._attend()
+                try:
+                    await self._send(AsrReady(engine=engine.name, languages=list(engine.languages)))
+                    await self._attend()
+                except ParleyError as error:  # raised below, as itself: here it would go into a group
+                    failure = error
                 tasks.cancel_scope.cancel()
         finally:
             self._forget()
+        if failure is not None:
+            raise failure
 
     # Socket → inbox
 
@@ -226,8 +234,7 @@ class Stream:
                     assert_never(action)
 
     async def _begin(self, started: core.SpeechStarted) -> None:
-        utterance = self._utterance(started)
-        self._hearing.begin(started, utterance)
+        utterance = self._hearing.begin(started, self._utterance)
         self._partial_from_samples = 0
         await self._send(SpeechStarted(utterance_id=utterance.id, at_samples=started.at_samples))
 

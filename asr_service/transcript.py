@@ -86,7 +86,7 @@ class Recording:
         for action in actions:
             match action:
                 case core.SpeechStarted():
-                    self._hearing.begin(action, Utterance(self._scheduler, self._task, action))
+                    self._hearing.begin(action, lambda started: Utterance(self._scheduler, self._task, started))
                 case core.Candidate():
                     await self._decode(self._hearing.current)
                     said += await self._perform([*await self._hearing.judge(), *self._hearing.note()])

@@ -67,6 +67,7 @@ class Utterance:
         self._wake = wake
         self._rhythm = Rhythm()
         self._phase = Phase.OPEN
+        self._urgency = Urgency.PARTIAL  # of the end, while it is ENDING
         self._pending = bytearray()
         self._end_bytes = 0  # of what waits, while it is ENDING
         self._last_step: Step | None = None  # that ends it, while it is ENDING and the step is done
@@ -116,6 +117,8 @@ class Utterance:
         if self._phase is Phase.OPEN:
             self._phase = Phase.ENDING
             self._end_bytes = len(self._pending)
+            self._urgency = urgency
+        self._urgency = min(urgency, self._urgency)
         if self._phase is Phase.ENDING and self._last_step is None:
             self._scheduler.ask(self, urgency)
 
@@ -141,6 +144,7 @@ class Utterance:
     def close(self) -> None:
         """Decode no more; the recogniser goes back to the others, after its step if it is in one."""
         self._is_closed = True
+        self._pending.clear()
         self._scheduler.withdraw(self)
         if not self._scheduler.runs(self):
             self._release()
@@ -181,7 +185,7 @@ class Utterance:
         if step.is_end:
             self.spans = tuple(self._placed(span) for span in result.spans)
         is_end = step is self._last_step  # nobody has spoken on while it was read
-        if self._phase is Phase.ENDING:
+        if self._phase is Phase.ENDING and not self._is_closed:
             self._go_on(is_end)
         self._news = Reading(self.text, self.heard_until_samples, is_end)
         self._step_done()
@@ -201,7 +205,7 @@ class Utterance:
             self._phase = Phase.ENDED
             self._last_step = None
         elif not self._scheduler.waits(self):
-            self._scheduler.ask(self, Urgency.CANDIDATE)  # an incremental recogniser has caught up by a step only
+            self._scheduler.ask(self, self._urgency)  # an incremental recogniser has caught up by a step only
 
     def _step_done(self) -> None:
         if self._is_closed:

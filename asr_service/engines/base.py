@@ -5,7 +5,7 @@ speech after the other and has one caller at a time; several recognisers of one 
 through `Engine.read`, a few steps at a time, on whatever thread calls it: an engine whose model takes several windows
 in one call says which steps go together.
 
-Calls block, and may raise anything when a library fails; a recogniser of such a step is thrown away. Audio is PCM16
+Calls block, and may raise anything when a library fails; the recogniser of such a step is thrown away. Audio is PCM16
 little-endian mono at 16 000 Hz. The same audio after `start` reads the same at its end, however it was cut.
 """
 
@@ -132,6 +132,17 @@ class Engine(ABC):
         """Whether reading the two in one call is cheaper than one after the other, and tells the same."""
         return False
 
-    def read(self, steps: Sequence[Step]) -> list[Result]:
-        """Do the steps, all of which join the first; their results in order."""
-        return [step.run() for step in steps]
+    def read(self, steps: Sequence[Step]) -> list[Result | Exception]:
+        """Do the steps, all of which join the first; their results in order, or why one could not be done."""
+        return [_done(step) for step in steps]
+
+    def close(self) -> None:
+        """Free what is not freed with the process; nothing is read any more."""
+        return
+
+
+def _done(step: Step) -> Result | Exception:
+    try:
+        return step.run()
+    except Exception as failure:  # a model library may raise anything, and the other steps are not to blame
+        return failure

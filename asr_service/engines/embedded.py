@@ -139,7 +139,7 @@ class EmbeddedEngine(Engine):
         found = [step for step in steps if step is not None]
         return self._others is not None and len(found) == len(steps) and self._others.joins(*found)
 
-    def read(self, steps: Sequence[Step]) -> list[Result]:
+    def read(self, steps: Sequence[Step]) -> list[Result | Exception]:
         if self._others is None or len(steps) == 1:
             return super().read(steps)
         for step in steps:

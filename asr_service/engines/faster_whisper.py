@@ -8,6 +8,7 @@ A language that is not told, or that the model lacks, is found out by the first 
 there is so much, nothing is read on the way, and an end is read in the language of what there is.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from asr_service.engines.whisper_model import SHORTEST_SAMPLES, Whisper, Window
 from asr_service.settings import AsrSettings
 
 DETECTION_SAMPLES = SAMPLE_RATE * 13 // 10  # of speech tell its language
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ class WhisperRecogniser:
 
     def settle(self) -> None:
         stretch = self._stretch
+        stretch.language = stretch.language or stretch.found  # what follows may be too short to tell it by
         stretch.spans += stretch.tail or ()
         stretch.fixed += stretch.text
         stretch.text, stretch.tail = "", ()
@@ -193,15 +196,23 @@ class WhisperEngine(Engine):
         """Windows of one length are read at once."""
         return 0 < reader(first).window_frames(first) == reader(other).window_frames(other)
 
-    def read(self, steps: Sequence[Step]) -> list[Result]:
+    def read(self, steps: Sequence[Step]) -> list[Result | Exception]:
         if len(steps) > 1:
             for step in steps:
                 step.prepare()
-            windows = [reader(step).window() for step in steps]
-            for step, text in zip(steps, self._whisper.read(windows), strict=True):
-                reader(step).take(text)
+            self._read_together(steps)
             steps = [Step(step.recogniser, b"", step.is_end) for step in steps]
         return super().read(steps)
+
+    def _read_together(self, steps: Sequence[Step]) -> None:
+        """Read what all have heard in one call; where that fails, each is read alone."""
+        try:
+            texts = self._whisper.read([reader(step).window() for step in steps])
+        except Exception as failure:  # whatever the library raises, perhaps for one of them alone
+            log.warning("windows could not be read together", extra={"windows": len(steps), "reason": str(failure)})
+            return
+        for step, text in zip(steps, texts, strict=True):
+            reader(step).take(text)
 
 
 def reader(step: Step) -> WhisperRecogniser:

@@ -2,8 +2,8 @@
 
 A recogniser keeps the audio of its stretch and sends all of it for each reading, at most 30 s: what is longer is cut
 where it is quietest, and what lies before the cut is read once and for good. Nothing is sent when nothing was heard
-since the last reading, and digital silence never is. A reading on the way that the server has no room for is the last
-one again; one at the end is asked for twice, then it is an error.
+since the last reading, and digital silence never is. A reading on the way that fails is the last one again; one at the
+end is asked for twice where the server has no room, then it is an error.
 
 Which languages the server knows cannot be asked; those of Whisper are assumed. Whatever is spoken is found out by the
 server, and told where it tells it. How much it tells of times is found out with the first answers.
@@ -18,7 +18,7 @@ from asr_service.core.languages import NAMES, between, code_of, primary
 from asr_service.core.plausible import Reading, plausible
 from asr_service.engines.base import SAMPLE_BYTES, SAMPLE_RATE, Engine, Recogniser, Result, Span, Task, Word
 from asr_service.engines.sound import as_samples, cut_samples, levels, spoken
-from asr_service.engines.upstream_http import Answer, Form, Upstream, UpstreamBusy
+from asr_service.engines.upstream_http import Answer, Form, Upstream, UpstreamFailed
 from asr_service.settings import AsrSettings
 
 LANES: Final = 8  # requests at a time
@@ -63,7 +63,7 @@ class UpstreamRecogniser:
     def read(self) -> Result:
         stretch = self._stretch
         if stretch.read_samples < stretch.heard_samples:
-            with suppress(UpstreamBusy):
+            with suppress(UpstreamFailed, ConnectionError, TimeoutError):  # the end of the stretch is asked for anew
                 self._read(Form.TEXT, is_patient=False)
         return Result(stretch.result.text, (), stretch.result.language)
 
@@ -163,7 +163,7 @@ def spans(answer: Answer, text: str, pcm: bytes, from_samples: int, with_words: 
     length = len(pcm) // SAMPLE_BYTES
 
     def place(time_s: float, least: int) -> int:
-        return max(least, from_samples + min(max(round(time_s * SAMPLE_RATE), 0), length))
+        return max(least, from_samples + round(min(max(time_s, 0.0), length / SAMPLE_RATE) * SAMPLE_RATE))
 
     words: list[Word] = []
     for one in (answer.words or ()) if with_words else ():

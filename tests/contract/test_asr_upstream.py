@@ -10,8 +10,8 @@ from asr_service.engines.openai_upstream import UpstreamEngine
 from asr_service.settings import AsrSettings
 from tests.contract import test_asr_engines as contract
 from tests.contract.test_asr_engines import Case
+from tests.support.asr_upstreams import own_asr
 from tests.support.speech import silence, speech
-from tests.support.upstreams import own_asr
 
 pytestmark = pytest.mark.contract
 

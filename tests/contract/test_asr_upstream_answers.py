@@ -7,8 +7,8 @@ import pytest
 from asr_service.engines.base import Recogniser, Result, Span, Task, Word
 from asr_service.engines.openai_upstream import LANES, LONGEST_SAMPLES, UpstreamEngine
 from asr_service.engines.upstream_http import Upstream, UpstreamFailed
+from tests.support.asr_upstreams import Reply, StandIn
 from tests.support.speech import noise, silence, tone
-from tests.support.upstreams import Reply, StandIn
 
 pytestmark = pytest.mark.contract
 

@@ -13,9 +13,9 @@ from asr_service.engines.base import Engine, Recogniser, Result, Task
 from asr_service.engines.openai_upstream import LANES, UpstreamEngine, load
 from asr_service.engines.upstream_http import MOST_BYTES, Upstream, UpstreamBusy, UpstreamFailed, seconds
 from asr_service.settings import AsrSettings
+from tests.support.asr_upstreams import Reply, StandIn
 from tests.support.house_processes import free_ports
 from tests.support.speech import noise, tone
-from tests.support.upstreams import Reply, StandIn
 
 pytestmark = pytest.mark.contract
 

@@ -7,8 +7,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from asr_service.engines.base import Result, Task
-from asr_service.engines.faster_whisper import WhisperRecogniser
+from asr_service.engines.base import Result, Step, Task
+from asr_service.engines.faster_whisper import WhisperEngine, WhisperRecogniser
 from asr_service.engines.sound import Samples, as_samples, levels
 from asr_service.engines.whisper_model import BandFilters, Whisper, Window
 from asr_service.settings import AsrSettings
@@ -222,3 +222,34 @@ def test_a_level_is_the_rms_of_20_ms(samples: Sequence[float], expected: list[fl
     found: Callable[..., list[float]] = levels
 
     assert found(np.array(samples, np.float32)) == pytest.approx(expected)
+
+
+def test_a_language_that_was_found_out_before_a_settled_place_is_kept(whisper: Whisper) -> None:
+    recogniser = WhisperRecogniser(whisper)
+    recogniser.start(Task(""))
+    recogniser.hear(silence(200) + speech("nihao"))
+    assert recogniser.finish().language == "zh"
+
+    recogniser.settle()
+    for pcm in (silence(400), tone(100), speech("jintian_tianqi_zenmeyang")):
+        recogniser.hear(pcm)
+        assert recogniser.finish().language == "zh"
+    assert recogniser.finish().text.startswith("你好")
+
+
+def test_windows_that_cannot_be_read_together_are_read_alone(whisper: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = WhisperEngine(whisper, most_joined=2)
+    pcm = silence(200) + speech("nihao")
+    read, refused = whisper.read, []
+
+    def alone(windows: Sequence[Window]) -> list[str]:
+        if len(windows) > 1:
+            refused.append(len(windows))
+            raise RuntimeError("out of memory")
+        return read(windows)
+
+    monkeypatch.setattr(whisper, "read", alone)
+    results = engine.read([Step(engine.open(), pcm, is_end=True, task=Task("zh")) for _ in range(2)])
+
+    assert refused == [2]
+    assert [one.text for one in results if isinstance(one, Result)] == ["你好", "你好"]

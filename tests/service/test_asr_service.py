@@ -1,18 +1,23 @@
 """The asr_service whole, in process: its addresses, its limits, and real speech through its real engine."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
+from asr_service import app as service
 from asr_service import engines
 from asr_service.app import build_app
 from asr_service.engines.base import Engine, Result
 from asr_service.engines.fake import FakeEngine, FakeRecogniser
+from asr_service.scheduler import DecodeScheduler
 from asr_service.settings import AsrSettings
 from shared.wire.asr import ASR_OUT, AsrError, AsrOut, AsrReady, Candidate, Configure, Final, Flush, Partial
 from tests.support.speech import cut, silence, speech, tone
@@ -99,7 +104,7 @@ def test_one_stream_too_many_is_refused_and_the_place_of_one_that_left_is_free(c
 
 class UnreadableRecogniser(FakeRecogniser):
     def read(self) -> Result:
-        return Result(["a secret"])  # type: ignore[arg-type]
+        return Result("a secret", language=7)  # type: ignore[arg-type]
 
 
 class UnreadableEngine(FakeEngine):
@@ -144,6 +149,52 @@ async def test_a_peer_that_vanishes_while_it_is_told_something_is_no_error() -> 
         await app({"type": "websocket", "path": "/ws", "headers": [], "query_string": b""}, receive, send)
 
     assert to_app == [{"type": "websocket.disconnect", "code": 1006}], "it was refused, since nothing was loaded yet"
+
+
+@pytest.mark.anyio
+async def test_a_peer_that_reads_nothing_is_given_up_and_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SEND_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(service, "FAREWELL_S", 0.01)
+    app = build_app(AsrSettings(decoders=1), FakeEngine)
+    to_app: list[dict[str, Any]] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "bytes": tone(500)}]
+    told: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        if not to_app:
+            await anyio.sleep_forever()
+        return to_app.pop(0)
+
+    async def send(message: Message) -> None:
+        told.append(message["type"])
+        if len(told) > 2:  # accept, ready
+            await anyio.sleep_forever()
+
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://asr") as client:
+            while (await client.get("/ready")).status_code != 200:
+                pass
+            await app({"type": "websocket", "path": "/ws", "headers": [], "query_string": b""}, receive, send)
+            figures = (await client.get("/metrics")).text
+
+    assert told[:2] == ["websocket.accept", "websocket.send"]
+    assert 'parley_sessions{service="asr"} 0.0' in figures
+
+
+@pytest.mark.anyio
+async def test_the_service_ends_when_nothing_decodes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(_: DecodeScheduler) -> None:
+        raise SystemError("a lane broke")
+
+    signals: list[int] = []
+    monkeypatch.setattr(DecodeScheduler, "run", breaks)
+    monkeypatch.setattr(signal, "raise_signal", signals.append)
+    app = build_app(AsrSettings(), FakeEngine)
+    with pytest.RaisesGroup(SystemError):
+        async with app.router.lifespan_context(app):
+            await anyio.sleep_forever()
+
+    assert signals == [signal.SIGTERM]
 
 
 def test_the_figures_of_an_utterance_are_counted(client: TestClient) -> None:

@@ -316,6 +316,30 @@ async def test_a_language_that_is_not_pinned_is_found_out() -> None:
     assert {m.language for m in told if isinstance(m, Partial | Final)} == {"ko"}
 
 
+@pytest.mark.parametrize("pre_roll_ms", [300, 310, 1_000])
+async def test_a_pre_roll_that_is_asked_for_just_before_speech_is_whole(pre_roll_ms: int) -> None:
+    heard: list[bytes] = []
+
+    class Listening(FakeRecogniser):
+        def hear(self, pcm: bytes) -> None:
+            heard.append(pcm)
+            super().hear(pcm)
+
+    class ListeningEngine(FakeEngine):
+        def open(self) -> FakeRecogniser:
+            return Listening(WORDS)
+
+    async with running(ListeningEngine()) as scheduler:
+        heard.clear()
+        asked = Configure(endpointing=Endpointing(pre_roll_ms=pre_roll_ms))
+        told = await told_after(scheduler, [silence(1_400), asked, silence(100), tone(500), Flush()])
+    final = told[-1]
+
+    assert isinstance(final, Final)
+    assert b"".join(heard).find(tone(20)) // 2 == -(-pre_roll_ms // 20) * 20 * MS
+    assert (final.segments[0].start, final.start_samples) == (1.5 - -(-pre_roll_ms // 20) * 0.02, 1_500 * MS)
+
+
 async def test_every_setting_of_endpointing_may_be_asked_for() -> None:
     asked = {name: 500 for name in Endpointing.model_fields if name.endswith("_ms")}
     asked |= {"max_utterance_ms": 5_000, "pre_roll_ms": 1_000}

@@ -65,6 +65,20 @@ async def test_a_turn_detector_is_believed_instead_of_the_text(opinion: float, t
     assert [len(pcm) for pcm in judge.heard] == [2 * (300 + 500 + 200) * MS], "pre-roll, speech and pause"
 
 
+@pytest.mark.parametrize("opinion", [float("nan"), 2.0, None])
+async def test_a_turn_detector_that_fails_leaves_it_to_the_text(opinion: float | None) -> None:
+    class Broken(Judge):
+        def probability(self, pcm: bytes) -> float:
+            if opinion is None:
+                raise OSError("the library broke")
+            return opinion
+
+    detectors = Detectors()
+    detectors.turn = Broken(0.0)
+
+    assert (await final_with(detectors)).reason == "complete"
+
+
 async def test_without_detectors_loudness_and_the_text_decide() -> None:
     detectors = Detectors()
     detectors.load()

@@ -5,9 +5,14 @@ import threading
 import pytest
 from anyio import to_thread, wait_all_tasks_blocked
 
+from asr_service.core.endpointer import EndpointerParams
+from asr_service.detectors import Detectors
 from asr_service.engines.fake import FakeEngine, Line
+from asr_service.hearing import Hearing
+from asr_service.stream import Stream
+from shared.errors import Overloaded
 from shared.wire.asr import AsrOut, Endpoint, Final, Flush, Partial, SpeechStarted
-from tests.support.asr import running, stream, told_after
+from tests.support.asr import MemoryPeer, running, stream, told_after
 from tests.support.speech import silence, tone
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
@@ -125,6 +130,38 @@ async def test_speech_is_heard_on_while_a_decode_stalls() -> None:
             final = await peer.until(Final)
 
     assert (ended.at_samples, final.text) == (500 * MS, "one two")
+
+
+async def test_who_speaks_after_a_burst_is_heard_on_while_a_decode_stalls() -> None:
+    is_stalling, may_end = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        if is_open:
+            is_stalling.set()
+            may_end.wait()
+
+    is_open = False
+    async with running(FakeEngine(WORDS, on_step=stall)) as scheduler:
+        is_open = True
+        async with stream(scheduler) as peer:
+            peer.say(silence(60_000), tone(300))
+            await to_thread.run_sync(is_stalling.wait)
+            peer.say(tone(200), silence(1_000))
+            await peer.until(Endpoint)  # within seconds: the test's own timeout is shorter than the burst
+            may_end.set()
+            assert (await peer.until(Final)).text == "one two"
+
+
+async def test_what_is_wrong_with_all_of_it_ends_a_stream_as_itself() -> None:
+    class LastPeer(MemoryPeer):
+        async def send(self, text: str) -> None:
+            raise Overloaded("The peer does not read what it is told.")
+
+    async with running(FakeEngine(WORDS)) as scheduler:
+        peer = LastPeer()
+        with pytest.raises(Overloaded):
+            await Stream(peer, scheduler, Hearing(EndpointerParams(), Detectors()), "en").run()
+        peer.close()
 
 
 async def test_what_a_peer_said_before_it_left_is_heard_to_its_end() -> None:

@@ -60,7 +60,7 @@ class WindowEngine(FakeEngine):
     def joins(self, first: Step, other: Step) -> bool:
         return len(first.pcm) == len(other.pcm)
 
-    def read(self, steps: Sequence[Step]) -> list[Result]:
+    def read(self, steps: Sequence[Step]) -> list[Result | Exception]:
         self.gate.pass_through()
         self.calls.append(list(steps))
         return super().read(steps)
@@ -283,7 +283,7 @@ async def test_an_incremental_recogniser_catches_up_by_steps_that_a_cancel_can_w
     sizes: list[int] = []
 
     class Steps(FakeEngine):
-        def read(self, steps: Sequence[Step]) -> list[Result]:
+        def read(self, steps: Sequence[Step]) -> list[Result | Exception]:
             sizes.extend(len(step.pcm) for step in steps)
             return super().read(steps)
 

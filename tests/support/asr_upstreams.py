@@ -1,0 +1,165 @@
+"""Servers that an engine asks for transcriptions: Parley's own, and a stand-in that answers as a test tells it."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import wave
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+
+from tests.support.house_processes import TOP, free_ports
+from tests.support.speech import RATE
+
+
+@contextmanager
+def own_asr(**environment: str) -> Iterator[str]:
+    """A started asr_service that is ready: the base of its OpenAI paths."""
+    port = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asr_service"],
+        cwd=TOP,
+        env={**os.environ, "ASR_PORT": str(port), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            while not is_ready(client):
+                assert process.poll() is None, "the service has ended"
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    path: str
+    key: str
+    fields: dict[str, list[str]] = field(default_factory=dict)
+    file: bytes = b""
+
+    @property
+    def pcm(self) -> bytes:
+        """The sound of the file."""
+        with wave.open(io.BytesIO(self.file)) as sound:
+            assert (sound.getframerate(), sound.getsampwidth(), sound.getnchannels()) == (RATE, 2, 1)
+            pcm: bytes = sound.readframes(sound.getnframes())
+            return pcm
+
+
+@dataclass
+class Reply:
+    """An answer; `is_held` waits with it until the stand-in stops, `drips` sends one byte after the other till then."""
+
+    status: int = 200
+    body: bytes = b'{"text": "hello"}'
+    headers: dict[str, str] = field(default_factory=dict)
+    is_held: bool = False
+    drips: bool = False
+    hangs_up: bool = False
+
+
+class StandIn:
+    """Gives the replies of `replies` one after the other, then `reply` again and again; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.replies: deque[Reply] = deque()
+        self.reply = Reply()
+        self.models = Reply(404, b"{}")
+        self.is_over = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.stand_in = self  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def tells(self, status: int = 200, **body: Any) -> None:
+        """The next reply is JSON."""
+        self.replies.append(Reply(status, json.dumps(body).encode()))
+
+    @contextmanager
+    def running(self) -> Iterator["StandIn"]:
+        thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.is_over.set()
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection to a stand-in."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def _stand_in(self) -> StandIn:
+        found: StandIn = self.server.stand_in  # type: ignore[attr-defined]
+        return found
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
+        pass
+
+    def do_GET(self) -> None:
+        self._answer(self._stand_in.models)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        asked = Asked(self.path, self.headers.get("authorization", ""))
+        form = message_from_bytes(b"content-type: " + self.headers["content-type"].encode() + b"\r\n\r\n" + body)
+        for part in form.get_payload():
+            assert not isinstance(part, str)
+            name, content = str(part.get_param("name", header="content-disposition")), part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            if name == "file":
+                asked.file = content
+            else:
+                asked.fields.setdefault(name, []).append(content.decode())
+        self._stand_in.asked.append(asked)
+        replies = self._stand_in.replies
+        self._answer(replies.popleft() if replies else self._stand_in.reply)
+
+    def _answer(self, reply: Reply) -> None:
+        if reply.hangs_up:
+            self.close_connection = True
+            return
+        if reply.is_held:
+            self._stand_in.is_over.wait()
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(reply.body)))
+        self.end_headers()
+        try:
+            if reply.drips:
+                for byte in reply.body:
+                    self.wfile.write(bytes([byte]))
+                    self._stand_in.is_over.wait(0.01)
+            else:
+                self.wfile.write(reply.body)
+        except OSError:  # whoever asked has left
+            self.close_connection = True
