@@ -19,7 +19,7 @@ from shared.wire.asr import STREAM_RATE
 
 FRAME_SAMPLES = STREAM_RATE // 50  # 20 ms
 FULL_SCALE = 32_768
-START_FRAMES = 2 * STREAM_RATE // FRAME_SAMPLES  # the longest pre-roll and onset that can be asked for, and more
+START_FRAMES = 2 * STREAM_RATE // FRAME_SAMPLES  # the longest pre-roll, and what an opening takes to be told as one
 TURN_FRAMES = 8 * STREAM_RATE // FRAME_SAMPLES  # what a turn detector looks back on
 log = logging.getLogger(__name__)
 

@@ -210,7 +210,7 @@ class Stream:
 
     async def _flush(self) -> None:
         actions = self._hearing.flush()
-        if self._hearing.utterance is None:
+        if not actions:
             position = self._hearing.position_samples
             utterance = self._utterance(core.SpeechStarted(position, position))
             await self._send_final(utterance, core.Endpoint(position, position, core.EndpointReason.FLUSH))

@@ -24,8 +24,10 @@ A model may judge the turn as well (`TurnJudged`). If it has heard up to the pau
 look: below `turn_probability` the utterance waits for rule 3, final punctuation or not, else it ends as a complete one.
 
 A frame is speech above the noise floor's threshold, never at or below `silence_rms`, nor where it is no louder than the
-background was before the utterance; once begun, speech may go on at `offset_ratio` of what the floor asks. A
-start and a resumption need `onset_ms` of it without a gap; less is a click.
+background was before the utterance; once begun, speech may go on at `offset_ratio` of what the floor asks, and return
+at less than it where the background is steady. A start and a resumption need `onset_ms` of it without a gap; less is a
+click. A stream's first second has no background yet: there `Opening` tells speech from steady sound, and finds it later
+than it began. A flush meanwhile takes what has sounded for speech.
 
 Laws: each start has exactly one endpoint, once flushed; each candidate is answered by a resumption or the endpoint
 before the next candidate; positions never go back; pre-roll begins neither before 0 nor before the end of the previous
@@ -54,6 +56,7 @@ from asr_service.core.endpointer_events import (
 )
 from asr_service.core.endpointer_params import EndpointerParams
 from asr_service.core.noise_floor import NoiseFloor
+from asr_service.core.opening import Found, Opening
 
 __all__ = [  # all that a stream needs of the endpointer, under one name
     "TRANSITIONS",
@@ -83,7 +86,7 @@ class EndpointerState(Enum):
     """Where the stream is."""
 
     SILENCE = "silence"
-    ONSET = "onset"  # speech that is not yet long enough to be a start
+    ONSET = "onset"  # sound that is not yet long enough to be a start, or not yet known for speech
     SPEECH = "speech"
     HANGOVER = "hangover"  # a pause in an utterance
 
@@ -115,7 +118,8 @@ class Endpointer:
         self._utterance = _Utterance(0, 0, 0)  # means something in SPEECH and HANGOVER alone
         self._gate_rms = 0.0  # what begins an utterance must be louder
         self._gate_until_samples = 0
-        self._background = Background(self._floor)
+        self._background = Background(self._floor, params.frame_ms)
+        self._opening: Opening | None = Opening(params.noise_floor, params.frame_ms)  # until it is over
 
     @property
     def state(self) -> EndpointerState:
@@ -133,6 +137,8 @@ class Endpointer:
             raise ValueError("frame_samples and sample_rate stay the same for the life of a stream")
         self._params = params
         self._floor.configure(params.noise_floor)
+        if self._opening is not None:
+            self._opening.configure(params.noise_floor)
 
     def handle(self, event: Event) -> list[Action]:
         """Take what has happened; return what follows from it, in order."""
@@ -143,20 +149,53 @@ class Endpointer:
         return step(event)
 
     def _await_speech(self, frame: Frame) -> list[Action]:
-        if not self._hear(frame):
-            return self._drop_onset(frame)
-        start, position = self._confirmed_run(), self._position_samples
+        is_heard = self._hear(frame)
+        if frame.speech_probability is not None:
+            self._opening = None  # a model knows speech without a background
+        if self._opening is not None:
+            return self._await_first_speech(frame, self._opening)
+        if not is_heard:
+            return self._drop_onset()
+        start = self._confirmed_run()
         if start is None:
             self._state = EndpointerState.ONSET
             return []
-        self._utterance = _Utterance(start, position, position)
-        pre_roll_samples = self._params.pre_roll_ms * self._params.sample_rate // 1000
-        return [SpeechStarted(start, max(self._previous_end_samples, start - pre_roll_samples))]
+        return [self._start(start, self._position_samples)]
 
-    def _drop_onset(self, _: Event) -> list[Action]:
+    def _await_first_speech(self, frame: Frame, opening: Opening) -> list[Action]:
+        params = self._params
+        opening.add(frame.rms, params.silence_rms, params.frames_under(params.max_utterance_ms))
+        if opening.is_over:
+            self._opening, self._floor = None, opening.floor
+            self._background = Background(self._floor, params.frame_ms)
+            return self._drop_onset()
+        found = opening.find(params.silence_rms, params.onset_frames, params.offset_ratio)
+        if found is None:
+            self._state = EndpointerState.ONSET if opening.has_sound else EndpointerState.SILENCE
+            return []
+        return [self._start_as(found)]
+
+    def _start_as(self, found: Found) -> SpeechStarted:
+        self._opening = self._run_start_samples = None
+        self._state = EndpointerState.HANGOVER if found.last else EndpointerState.SPEECH
+        position, frame_samples = self._position_samples, self._params.frame_samples
+        return self._start(position - (found.first + 1) * frame_samples, position - found.last * frame_samples)
+
+    def _start(self, start: int, last_speech: int) -> SpeechStarted:
+        self._utterance = _Utterance(start, last_speech, last_speech)
+        pre_roll_samples = self._params.pre_roll_ms * self._params.sample_rate // 1000
+        return SpeechStarted(start, max(self._previous_end_samples, start - pre_roll_samples))
+
+    def _drop_onset(self) -> list[Action]:
         self._run_start_samples = None
         self._state = EndpointerState.SILENCE
         return []
+
+    def _flush_onset(self, _: Flush) -> list[Action]:
+        """Somebody says that there was speech; of a first sound, nobody else can know it."""
+        params = self._params
+        found = self._opening.take(params.silence_rms, params.onset_frames) if self._opening is not None else None
+        return [self._start_as(found), self._end(EndpointReason.FLUSH)] if found is not None else self._drop_onset()
 
     def _follow_speech(self, frame: Frame) -> list[Action]:
         if self._hear(frame):
@@ -218,7 +257,9 @@ class Endpointer:
         if self._is_background(frame.rms, is_going_on):
             return False
         if frame.speech_probability is None:
-            share = params.offset_ratio if is_going_on else 1.0
+            is_pausing = self._state is EndpointerState.HANGOVER
+            share_to_begin = self._background.share_to_return if is_pausing else 1.0
+            share = params.offset_ratio if is_going_on else share_to_begin
             return frame.rms > self._floor.threshold(params.silence_rms, share)
         least = params.offset_probability if is_going_on else params.onset_probability
         return frame.speech_probability > least and frame.rms > params.silence_rms
@@ -344,10 +385,10 @@ TRANSITIONS: Mapping[tuple[EndpointerState, type[Event]], Step | Ignored] = {
     (_S.SILENCE, HypothesisChanged): Ignored("a late reading of an utterance that has ended"),
     (_S.SILENCE, TurnJudged): Ignored("a late judgement of an utterance that has ended"),
     (_S.SILENCE, Flush): Ignored("nothing is being said"),
-    (_S.ONSET, Frame): Step("_await_speech", (_S.SILENCE, _S.ONSET, _S.SPEECH)),
+    (_S.ONSET, Frame): Step("_await_speech", (_S.SILENCE, _S.ONSET, _S.SPEECH, _S.HANGOVER)),
     (_S.ONSET, HypothesisChanged): Ignored("a late reading of an utterance that has ended"),
     (_S.ONSET, TurnJudged): Ignored("a late judgement of an utterance that has ended"),
-    (_S.ONSET, Flush): Step("_drop_onset", (_S.SILENCE,)),
+    (_S.ONSET, Flush): Step("_flush_onset", (_S.SILENCE,)),
     (_S.SPEECH, Frame): Step("_follow_speech", (_S.SPEECH, _S.HANGOVER, _S.SILENCE)),
     (_S.SPEECH, HypothesisChanged): Step("_note_text", (_S.SPEECH,)),
     (_S.SPEECH, TurnJudged): Step("_note_turn", (_S.SPEECH,)),

@@ -49,6 +49,15 @@ class EndpointerParams:
         """Length of a frame."""
         return self.frame_samples * 1000 / self.sample_rate
 
+    @property
+    def onset_frames(self) -> int:
+        """The fewest frames that last `onset_ms`."""
+        return self.frames_under(self.onset_ms) + 1
+
+    def frames_under(self, limit_ms: int) -> int:
+        """The most frames that are shorter than `limit_ms`, which is above 0."""
+        return (limit_ms * self.sample_rate - 1) // (1000 * self.frame_samples)
+
     def reaches(self, samples: int, limit_ms: int) -> bool:
         """Whether `samples` last `limit_ms` or longer."""
         return samples * 1000 >= limit_ms * self.sample_rate

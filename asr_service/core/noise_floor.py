@@ -75,10 +75,15 @@ class NoiseFloor:
         return self._usual.least if self.is_warm else 0.0
 
     @property
+    def unrest(self) -> float:
+        """The usual level as a multiple of the floor: about 1 for a fan, more for voices, `MOST_UNREST` if unknown."""
+        floor = self.floor_rms
+        return min(MOST_UNREST, self.usual_rms / floor) if floor else MOST_UNREST
+
+    @property
     def peak_rms(self) -> float:
         """Level of the background's louder moments: a fan's are hardly above the floor, those of many voices far."""
-        usual = self.usual_rms
-        return usual * min(MOST_UNREST, usual / self._low.least) if usual and self._low.least else MOST_UNREST * usual
+        return self.usual_rms * self.unrest
 
     def configure(self, params: NoiseFloorParams) -> None:
         """Replace the settings; what was heard stays, as far as the new window reaches from the next frame on."""

@@ -4,7 +4,7 @@ The real endpointer and the real recognisers hear frame by frame, in the time of
 as it is asked for, so the figures are those of a machine that is fast enough. A false cut is an endpoint before the
 last sample of speech; it counts for the pause in which it came. The delay of an end is from the last sample of speech
 to the place in the stream where the endpoint is given.
-Run: python -m tests.bench.endpointing [--quick] [--seed N] [--pause MS] [--cuts] [--textless]
+Run: python -m tests.bench.endpointing [--quick] [--seed N] [--lead MS] [--pause MS] [--cuts] [--textless]
 """
 
 import argparse
@@ -27,10 +27,11 @@ from asr_service.engines.base import Recogniser, Result, Task
 from asr_service.engines.silero import Silero, SileroStream
 from asr_service.hearing import FRAME_SAMPLES, rms
 from asr_service.settings import AsrSettings
-from tests.bench.endpointing_corpus import Samples, Utterance, babble, corpus, noisy
+from tests.bench.endpointing_corpus import LEAD_S, Samples, Utterance, babble, corpus, noisy
 from tests.support.speech import RATE
 
 QUICK_SHARE = 0.15
+SEEDS_APART = 1_000  # each corpus has its own noise
 CONDITIONS: dict[str, float | None] = {"clean": None, "20 dB": 20, "10 dB": 10, "5 dB": 5}
 NOISES = ("white", "babble")  # in turns
 DETECTORS = ("level", "silero")
@@ -47,6 +48,7 @@ class Outcome:
     utterance: Utterance
     cuts: list[tuple[int, str, str]] = field(default_factory=list)  # position, reason, text
     false_starts: int = 0  # utterances that were over before anybody spoke
+    heard_from: int | None = None  # sample at which the first utterance with speech in it begins, pre-roll included
     end: tuple[int, str, str] | None = None
 
     @property
@@ -54,6 +56,11 @@ class Outcome:
         """Whether no endpoint came once the last words had begun; one that came before their end is a false cut."""
         last_words_samples = max([self.utterance.start_samples, *(end for _, end in self.utterance.pauses)])
         return self.end is None and all(told < last_words_samples for told, _, _ in self.cuts)
+
+    @property
+    def is_beheaded(self) -> bool:
+        """Whether the first speech came before the sound that a recogniser got."""
+        return self.heard_from is not None and self.heard_from > self.utterance.start_samples
 
     @property
     def delay_ms(self) -> float:
@@ -141,12 +148,18 @@ class Listener:
     def position_samples(self) -> int:
         return self._endpointer.position_samples
 
+    @property
+    def pre_roll_samples(self) -> int:
+        return self._params.pre_roll_ms * RATE // 1000
+
 
 def heard(utterance: Utterance, pcm: bytes, listener: Listener) -> Outcome:
     """Let the listener hear all of it; the first endpoint after the last sample of speech is the end."""
     outcome = Outcome(utterance)
     for start in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES):
         for endpoint in listener.hear(pcm[start : start + FRAME_BYTES]):
+            if outcome.heard_from is None and listener.position_samples >= utterance.start_samples:
+                outcome.heard_from = endpoint.start_samples - listener.pre_roll_samples
             told = (listener.position_samples, endpoint.reason.value, listener.text)
             if told[0] < utterance.start_samples:
                 outcome.false_starts += 1
@@ -182,6 +195,7 @@ def row(outcomes: list[Outcome]) -> list[str]:
     soon = sum(delay < SOON_MS for delay in broken)
     return [
         *(str(len(outcomes)), str(missed), *figures, str(elsewhere), str(sum(one.false_starts for one in outcomes))),
+        str(sum(one.is_beheaded for one in outcomes)),
         *(spread(complete), spread(broken), f"{soon} of {len(broken)}"),
     ]
 
@@ -196,10 +210,11 @@ def spread(delays_ms: list[float]) -> str:
 class Bench:
     """The corpus and the recognisers, each of which is opened once."""
 
-    def __init__(self, said: list[Utterance], params: core.EndpointerParams, recogniser: Recogniser) -> None:
+    def __init__(self, said: list[Utterance], params: core.EndpointerParams, recogniser: Recogniser, seed: int) -> None:
         self.utterances = said
         self._params = params
-        self._voices: Samples = babble()
+        self._seed = seed
+        self._voices: Samples = babble(seed=seed + 1)
         self._recogniser = recogniser
         self._silero = Silero.load()
 
@@ -207,7 +222,7 @@ class Bench:
         """Every utterance once."""
         outcomes = []
         for number, utterance in enumerate(self.utterances):
-            pcm = noisy(utterance, snr_db, NOISES[number % 2], self._voices, number)
+            pcm = noisy(utterance, snr_db, NOISES[number % 2], self._voices, SEEDS_APART * (self._seed - 1) + number)
             stream = self._silero.open() if detector == "silero" else None
             listener = Listener(self._params, self._recogniser, utterance.language, stream)
             outcomes.append(heard(utterance, pcm, listener))
@@ -220,6 +235,7 @@ def table(rows: Iterable[list[str]]) -> str:
     columns += [
         "cuts elsewhere",
         "false starts",
+        "beginnings lost",
         "delay of complete ms, p50 / p90",
         "of broken off",
         "broken off, ended early",
@@ -247,8 +263,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.endpointing")
     parser.add_argument("--quick", action="store_true", help="a fifth of the corpus")
     parser.add_argument(
-        "--seed", type=int, default=1, help="another corpus; no setting was chosen by any but the first"
+        "--seed", type=int, default=1, help="another corpus, in other noise; no setting was chosen by one above 3"
     )
+    parser.add_argument("--lead", type=int, default=round(LEAD_S * 1000), help="ms from the stream's start to speech")
     parser.add_argument("--pause", type=int, help="another complete_pause_ms; 0 turns the rule off")
     parser.add_argument("--only", help="one condition, such as clean")
     parser.add_argument("--detector", choices=DETECTORS, help="one detector")
@@ -260,7 +277,8 @@ def main() -> None:
     params = replace(params, end_silence_ms=pause_ms) if given.textless else replace(params, complete_pause_ms=pause_ms)
     began_s = time.perf_counter()
     recogniser: Recogniser = Textless() if given.textless else engines.load("embedded", AsrSettings()).open()
-    bench = Bench(corpus(given.seed, QUICK_SHARE if given.quick else 1.0), params, recogniser)
+    said = [one.after(given.lead) for one in corpus(given.seed, QUICK_SHARE if given.quick else 1.0)]
+    bench = Bench(said, params, recogniser, given.seed)
     rows = []
     for condition, snr_db in CONDITIONS.items():
         for detector in DETECTORS:

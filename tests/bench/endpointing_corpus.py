@@ -12,7 +12,7 @@ import os
 import sys
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -108,6 +108,13 @@ class Utterance:
     start_samples: int
     end_samples: int  # the last sample of speech
     pauses: tuple[tuple[int, int], ...]
+
+    def after(self, lead_ms: int) -> "Utterance":
+        """The same, so long after its stream begins; no more than `LEAD_S`."""
+        skipped = round(LEAD_S * RATE) - lead_ms * RATE // 1000
+        pauses = tuple((start - skipped, end - skipped) for start, end in self.pauses)
+        start, end = self.start_samples - skipped, self.end_samples - skipped
+        return replace(self, sound=self.sound[skipped:], start_samples=start, end_samples=end, pauses=pauses)
 
 
 Heard = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)

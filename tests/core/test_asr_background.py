@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr_service.core.background import GUESS_SHARE, LOUD_SHARE, RETURN_RATIO, RETURN_SHARE, STAY_RATIO, Background
+from asr_service.core.background import (
+    GUESS_SHARE,
+    LOUD_SHARE,
+    RETURN_RATIO,
+    RETURN_SHARE,
+    STAY_RATIO,
+    STEADY_SHARE,
+    Background,
+)
 from asr_service.core.noise_floor import NoiseFloor, NoiseFloorParams
 
 pytestmark = pytest.mark.core
@@ -18,7 +26,7 @@ class Room:
 
     def __init__(self) -> None:
         self.floor = NoiseFloor(NoiseFloorParams(), 20.0)
-        self.background = Background(self.floor)
+        self.background = Background(self.floor, 20.0)
 
     def hear(self, *stretches: tuple[float, int], spoken_ms: float | None = None, level_rms: float = 0.1) -> "Room":
         """Each (level, milliseconds) in turn, before or within an utterance."""
@@ -103,6 +111,27 @@ def test_who_has_paused_must_come_back_at_a_share_of_himself() -> None:
 
     assert quiet.limit_to_return(0.1, has_paused=True) == pytest.approx(RETURN_SHARE * 0.1)
     assert noisy.limit_to_return(0.1, has_paused=True) == pytest.approx(RETURN_RATIO * 0.02)
+
+
+def test_in_a_background_that_was_steady_for_a_second_whoever_paused_may_come_back_more_softly() -> None:
+    room = Room().hear((0.02, 1_000 + 980))  # the warm-up, and not quite a second
+
+    assert room.background.share_to_return == 1.0
+    assert room.hear((0.02, 20)).background.share_to_return == STEADY_SHARE
+    assert room.hear((0.1, 4_900), spoken_ms=4_990).background.share_to_return == STEADY_SHARE
+    assert room.hear((0.1, 20), spoken_ms=5_000).background.share_to_return == 1.0
+
+
+@pytest.mark.parametrize("unsteady", [VOICES, [(0.0, 4_000)], [(0.02, 900)], [(0.01, 2_000), (0.02, 3_000)]])
+def test_voices_and_what_is_not_known_are_not_steady(unsteady: list[tuple[float, int]]) -> None:
+    assert Room().hear(*unsteady).background.share_to_return == 1.0
+
+
+def test_steadiness_ends_at_once_when_the_background_begins_to_swing() -> None:
+    room = Room().hear((0.02, 3_000))
+
+    assert room.background.share_to_return == STEADY_SHARE
+    assert room.hear((0.005, 100)).background.share_to_return == 1.0
 
 
 def test_digital_silence_before_speech_is_a_background() -> None:

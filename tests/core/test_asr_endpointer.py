@@ -253,7 +253,7 @@ def test_a_flush_ends_what_was_begun_and_drops_what_was_not_confirmed(before: li
     ("steps", "state"),
     [
         ([(0.005, 400)], SILENT),
-        ([(0.0051, 400)], SPEAKING),
+        ([(0.001, 20), (0.0051, 400)], SPEAKING),
         ([(0.01, 3_000), (0.02, 60)], SILENT),  # the floor asks 0.025 to begin, 0.01125 to go on
         ([(0.01, 3_000), (0.026, 20), (0.02, 40)], SPEAKING),
         ([(0.01, 3_000), (SPEECH, 60), (0.0114, 60)], SPEAKING),
@@ -280,6 +280,15 @@ def test_noise_that_starts_in_between_ends_as_silence_when_the_floor_has_reached
 
     assert (start_ms, reason, told_ms) == (3_000, SILENCE, at_ms + 800)
     assert 5_400 <= at_ms <= 5_600
+
+
+def test_speech_that_a_stream_begins_with_is_known_by_its_end_or_its_next_syllable() -> None:
+    stream = Stream((0.04, 240), (QUIET, 40))
+
+    assert (stream.state, stream.told) == (PAUSING, [(started(0, 0), 280)])
+    assert Stream((0.01, 600), (0.04, 60)).told == [(started(600, 300), 660)]
+    assert Stream((0.04, 60, 0.9)).told == [(started(0, 0), 60)]
+    assert Stream((0.04, 400), Flush()).actions == [started(0, 0), Endpoint(samples(400), 0, FLUSH)]
 
 
 def test_new_settings_count_from_the_next_event_and_lose_nothing() -> None:

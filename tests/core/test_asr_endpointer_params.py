@@ -30,6 +30,15 @@ def test_a_setting_is_taken_at_its_bound_and_refused_by_name_beyond(name: str, a
         EndpointerParams(**{name: beyond})
 
 
+@pytest.mark.parametrize(("onset_ms", "frames"), [(1, 1), (20, 1), (21, 2), (60, 3), (61, 4)])
+def test_an_onset_is_the_fewest_frames_that_last_it(onset_ms: int, frames: int) -> None:
+    params = EndpointerParams(onset_ms=onset_ms)
+
+    assert params.onset_frames == frames
+    assert params.reaches(frames * 320, onset_ms) and not params.reaches((frames - 1) * 320, onset_ms)
+    assert params.frames_under(onset_ms) == frames - 1
+
+
 def test_a_length_is_reached_when_it_is_there_to_the_sample() -> None:
     params = EndpointerParams(frame_samples=160, sample_rate=8_000)
 

@@ -186,6 +186,12 @@ def test_the_louder_moments_are_at_most_twice_the_usual_level_and_unknown_until_
     assert floor_after((0.0, 2_000)).peak_rms == 0.0
 
 
+def test_unrest_is_one_for_steady_noise_and_the_most_where_nothing_is_known() -> None:
+    assert floor_after((NOISE, 3_000)).unrest == pytest.approx(1.0)
+    assert floor_after((NOISE, 980)).unrest == floor_after((0.0, 3_000)).unrest == MOST_UNREST
+    assert floor_after(*[(NOISE, 160), (NOISE / 9, 80)] * 25).unrest == MOST_UNREST
+
+
 def test_the_usual_level_looks_back_two_windows() -> None:
     floor = floor_after((QUIET, 2_000), (NOISE, 4_980))
 
