@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import anyio
 import httpx
 
 from gateway.core.events import FinishReason
 from shared.errors import EngineFailed, ParleyError, ServiceTimeout, ServiceUnavailable
 
+PATH = "/v1/chat/completions"
 DONE = "[DONE]"
+_DISMISS_S = 1.0  # how long telling the llm_service that an answer is not wanted may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,25 @@ class LlmClient:
         if question.model:
             body["model"] = question.model
         headers = {"Idempotency-Key": question.key}
+        is_told = anyio.Event()
         try:
-            async with self._http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as response:
+            async with self._http.stream("POST", PATH, json=body, headers=headers) as response:
                 if response.status_code != 200:
+                    is_told.set()
                     raise _refusal(response.status_code)
-                yield _deltas(response.aiter_lines())
+                yield _deltas(response.aiter_lines(), is_told)
         except httpx.TimeoutException:
             raise ServiceTimeout("The language model answers too late.", service="llm") from None
         except httpx.HTTPError:
             raise ServiceUnavailable("The language model cannot be reached.", service="llm") from None
+        finally:
+            if not is_told.is_set():
+                await self._dismiss(headers)
+
+    async def _dismiss(self, headers: dict[str, str]) -> None:
+        """Say that nobody will ask for the answer again, so it need not be kept for that."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_DISMISS_S), suppress(httpx.HTTPError):
+            await self._http.delete(PATH, headers=headers)
 
 
 def _refusal(status: int) -> ParleyError:
@@ -71,12 +84,13 @@ def _refusal(status: int) -> ParleyError:
     return EngineFailed("The language model refused the request.", service="llm")
 
 
-async def _deltas(lines: AsyncIterator[str]) -> AsyncIterator[Delta]:
+async def _deltas(lines: AsyncIterator[str], is_told: anyio.Event) -> AsyncIterator[Delta]:
     async for line in lines:
         if not line.startswith("data:"):
             continue
         payload = line.removeprefix("data:").strip()
         if payload == DONE:
+            is_told.set()
             return
         if delta := _delta_of(payload):
             yield delta

@@ -8,8 +8,11 @@
     │   ├── InvalidAudio           400  the bytes are not the audio that they should be
     │   ├── MessageTooLarge        413  a message is over its size limit
     │   ├── ContextLengthExceeded  400  the messages do not fit the model's context; a shorter conversation may
+    │   ├── IdempotencyKeyReused   422  the idempotency key came before with another request
     │   └── Unsupported            400  known, but this server does not do it
     ├── NotFound                   404  no such thing
+    │   └── ModelNotFound          404  no server has the model that is asked for
+    ├── RequestInFlight            409  the same request is being answered; ask again when it was
     ├── Overloaded                 429  refused for load; try again after `retry_after_ms`
     │   ├── TooManySessions        429  no session is free
     │   └── AudioOverrun           429  audio came faster than it can be taken
@@ -75,6 +78,11 @@ class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
 
+class IdempotencyKeyReused(BadRequest):
+    code = "idempotency_key_reused"
+    status = 422
+
+
 class Unsupported(BadRequest):
     code = "unsupported"
 
@@ -83,6 +91,17 @@ class NotFound(ParleyError):
     code = "not_found"
     status = 404
     close_code = 1008
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class RequestInFlight(ParleyError):
+    code = "request_in_flight"
+    status = 409
+    close_code = 1013
+    retryable = True
 
 
 class Overloaded(ParleyError):

@@ -32,6 +32,11 @@ ASR_RTF = Histogram("parley_asr_rtf", "Decoding time over audio time of an utter
 ASR_FINALS = Counter("parley_asr_finals_total", "Utterances that ended, by reason.", ["reason"])
 LLM_TTFT_SECONDS = Histogram("parley_llm_ttft_seconds", "Request to first token.", ["engine"], buckets=_STAGE_S)
 LLM_TOKENS = Counter("parley_llm_tokens_total", "Tokens, by kind: prompt, completion.", ["kind"])
+LLM_IDEMPOTENCY = Counter(
+    "parley_llm_idempotency_total",
+    "Requests with an idempotency key: new, join, replay; refused: conflict, in_flight, full.",
+    ["outcome"],
+)
 LLM_RUNNING = Gauge("parley_llm_running", "Generations that are running.", ["engine"])
 ENGINE_RESTARTS = Counter(
     "parley_engine_restarts_total", "Child processes started again after they ended.", ["service", "engine"]

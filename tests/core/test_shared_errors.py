@@ -39,6 +39,7 @@ def test_a_close_code_is_one_that_a_websocket_may_send() -> None:
 def test_a_retry_can_help_where_the_service_is_at_fault_and_never_where_the_request_is() -> None:
     assert {leaf.code for leaf in OWN if leaf.retryable} == {
         "overloaded", "too_many_sessions", "audio_overrun", "service_unavailable", "service_timeout", "engine_failed",
+        "request_in_flight",
     }  # fmt: skip
 
 

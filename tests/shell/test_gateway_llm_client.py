@@ -25,9 +25,13 @@ class Upstream(httpx.AsyncBaseTransport):
         self.chunks, self.status, self.failure = chunks, status, failure
         self.request: httpx.Request | None = None
         self.is_closed = False
+        self.dismissed: list[str] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
+        if request.method == "DELETE":
+            self.dismissed.append(request.headers["idempotency-key"])
+            raise httpx.ReadError("secret") if self.failure else httpx.ReadTimeout("secret")
         self.request = request
         if self.failure and not self.chunks:
             raise self.failure
@@ -102,3 +106,13 @@ async def test_leaving_early_closes_the_stream_upstream() -> None:
     await client.aclose()
 
     assert upstream.is_closed
+    assert upstream.dismissed == ["key"]
+
+
+async def test_an_answer_that_was_told_or_refused_is_not_dismissed() -> None:
+    told, refused = Upstream(HELLO, STOP, DONE), Upstream(b"{}", status=400)
+    await read(told)
+    with pytest.raises(EngineFailed):
+        await read(refused)
+
+    assert (told.dismissed, refused.dismissed) == ([], [])

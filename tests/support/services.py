@@ -204,6 +204,9 @@ class FakeLlm(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.is_down:
             raise httpx.ConnectError("refused")
+        if request.method == "DELETE":
+            self.tally.add("dismissed")
+            return httpx.Response(204)
         self.prompts.append(json.loads(await request.aread())["messages"])
         self.tally.add("asked")
         return httpx.Response(self.status, stream=Body(self._events(), lambda: self.tally.add("closed")))

@@ -1,0 +1,39 @@
+"""Decide when two requests are the same one: the key as it is looked up, and the fingerprint of a body.
+
+Keeps and compares nothing itself. What a client sends is never an error here, except a key that is no key.
+Laws: the order of fields, spaces and escapes in a body change nothing, nor do fields without effect on the answer; any
+other difference does. Keys of different callers, methods and paths never meet.
+"""
+
+import json
+import re
+from hashlib import sha256
+
+WITHOUT_EFFECT = frozenset({"user", "metadata"})
+_KEY = re.compile(r"[!-~]{1,255}")  # visible ASCII
+
+
+def is_key(text: str) -> bool:
+    """Whether a client may use it as a key: 1 to 255 visible ASCII characters."""
+    return _KEY.fullmatch(text) is not None
+
+
+def scoped(caller: str, method: str, path: str, key: str) -> str:
+    """The key as it is looked up, 64 hex digits. `caller` tells callers apart; it cannot be read from the result."""
+    who = sha256(caller.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(json.dumps([who, method, path, key]).encode()).hexdigest()
+
+
+def fingerprint(body: bytes) -> str:
+    """64 hex digits that are the same for bodies that ask the same."""
+    return sha256(_canonical(body)).hexdigest()
+
+
+def _canonical(body: bytes) -> bytes:
+    try:
+        fields = json.loads(body)
+        if isinstance(fields, dict):
+            fields = {name: value for name, value in fields.items() if name not in WITHOUT_EFFECT}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):  # no JSON, or none that can be told apart in this way
+        return body

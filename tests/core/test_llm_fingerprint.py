@@ -1,0 +1,99 @@
+"""When two requests are the same one."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from llm_service.core.fingerprint import WITHOUT_EFFECT, fingerprint, is_key, scoped
+
+pytestmark = pytest.mark.core
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+bodies = st.dictionaries(st.text(max_size=10), values, max_size=5)
+BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "你好"}], "temperature": 0.5}
+
+
+def told(body: object, **style: Any) -> bytes:
+    return json.dumps(body, **style).encode()
+
+
+@given(bodies, st.randoms(use_true_random=False), st.booleans(), st.sampled_from([None, 1, 4]))
+def test_how_a_body_is_written_changes_nothing(body: dict[str, Any], random: Any, is_ascii: bool, indent: Any) -> None:
+    names = list(body)
+    random.shuffle(names)
+    other = json.dumps({name: body[name] for name in names}, ensure_ascii=is_ascii, indent=indent)
+
+    assert fingerprint(told(body)) == fingerprint(other.encode("utf-8", "surrogatepass"))
+
+
+@given(bodies, bodies)
+def test_what_a_body_asks_does(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assume(told({**one, **dict.fromkeys(WITHOUT_EFFECT)}, sort_keys=True)
+           != told({**other, **dict.fromkeys(WITHOUT_EFFECT)}, sort_keys=True))  # fmt: skip
+
+    assert fingerprint(told(one)) != fingerprint(told(other))
+
+
+@pytest.mark.parametrize("change", [{"stream": True}, {"temperature": 0.6}, {"made_up": 1}, {"messages": []}])
+def test_each_field_counts(change: dict[str, Any]) -> None:
+    assert fingerprint(told(BODY)) != fingerprint(told({**BODY, **change}))
+
+
+def test_fields_without_effect_do_not_count() -> None:
+    assert fingerprint(told(BODY)) == fingerprint(told({**BODY, "user": "me", "metadata": {"a": "b"}}))
+    nested = {"messages": [{"user": "me"}]}
+    assert fingerprint(told(nested)) != fingerprint(told({"messages": [{}]}))
+
+
+@given(st.binary())
+def test_any_bytes_have_a_fingerprint(body: bytes) -> None:
+    assert len(fingerprint(body)) == 64
+
+
+def test_a_list_and_a_body_without_an_end_have_one_too() -> None:
+    assert fingerprint(b"[1, 2]") == fingerprint(b"[1,2]")
+    assert fingerprint(b"[" * 100_000) != fingerprint(b"[" * 100_001)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", True),
+        ("ses_1:utt_2:9f86d0", True),
+        ('"quoted"', True),
+        ("!~", True),
+        ("k" * 255, True),
+        ("k" * 256, False),
+        ("", False),
+        ("two words", False),
+        ("tab\t", False),
+        ("line\n", False),
+        ("é", False),
+        ("\x7f", False),
+    ],
+)
+def test_a_key_is_visible_ascii(text: str, expected: bool) -> None:
+    assert is_key(text) is expected
+
+
+places = st.tuples(st.text(), st.text(), st.text(), st.text())
+
+
+@given(places, places)
+def test_keys_meet_only_when_everything_is_the_same(
+    one: tuple[str, str, str, str], other: tuple[str, str, str, str]
+) -> None:
+    assert (scoped(*one) == scoped(*other)) is (one == other)
+
+
+def test_who_asks_cannot_be_read_from_a_scoped_key() -> None:
+    found = scoped("Bearer s3cret", "POST", "/llm", "k")
+
+    assert (len(found), "s3cret" in found) == (64, False)
