@@ -23,7 +23,7 @@ class Answers(Protocol):
 
 
 class EngineAnswers:
-    """One engine answers everything."""
+    """One engine answers, for the model that the request names, or of its own choice."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.name = upstream.engine.name
@@ -31,4 +31,4 @@ class EngineAnswers:
         self._markers = MarkerBreaker(upstream.engine.manner.markers)
 
     def answer(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncGenerator[Part, None]]:
-        return self._upstream.answer(request.for_engine(self._upstream.engine.manner, self._markers))
+        return self._upstream.answer(request.for_engine(self._upstream.engine.manner, self._markers, request.model))

@@ -1,22 +1,50 @@
-"""GET /v1/models: the one model of this service, under its public name."""
+"""GET /v1/models: every model of every server, as a request may name it.
+
+The engine of the settings comes first under its public name alone when it is the only server, so that a client which
+takes the first model of the list gets what it got before there were several.
+"""
+
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 
-from llm_service.settings import LlmSettings
+from llm_service.core.routing import Place
+from llm_service.upstreams import Upstreams
 from shared.clock import today
-from shared.errors import NotFound
+from shared.errors import ModelNotFound
 
 
-def add_models(app: FastAPI, settings: LlmSettings) -> None:
+def add_models(app: FastAPI, upstreams: Upstreams) -> None:
     """Add the routes."""
-    model = {"id": settings.public_name, "object": "model", "created": int(today().timestamp()), "owned_by": "parley"}
+    created = int(today().timestamp())
 
     @app.get("/v1/models")
     async def models() -> dict[str, object]:
-        return {"object": "list", "data": [model]}
+        owners = _owners(await upstreams.catalogue.asked())
+        return {"object": "list", "data": [_model(name, owner, created) for name, owner in owners.items()]}
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> dict[str, object]:
-        if name != settings.public_name:
-            raise NotFound("There is no such model.", param="model")
-        return dict(model)
+        places = await upstreams.catalogue.asked()
+        bare = {model: place.name for place in reversed(places) for model in place.models or ()}
+        owner = (bare | _owners(places)).get(name)
+        if owner is None:
+            raise ModelNotFound("There is no such model.", param="model")
+        return _model(name, owner, created)
+
+
+def _owners(places: Sequence[Place]) -> dict[str, str]:
+    """Name → whose it is, in order."""
+    found: dict[str, str] = {}
+    for place in places:
+        names = [f"{place.name}/{model}" for model in place.models or ()]
+        if place.public_name:
+            is_all = len(places) == 1 and len(names) <= 1
+            found[place.public_name] = "parley"
+            names = [] if is_all else names
+        found |= {name: place.name for name in names if name not in found}
+    return found
+
+
+def _model(name: str, owner: str, created: int) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}

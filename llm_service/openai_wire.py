@@ -4,13 +4,15 @@ Fields that have no effect here are ignored, as are unknown ones; fields that wo
 service does not offer are refused.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from llm_service.core.answer import FinishReason, Usage
+from llm_service.core.answer import FinishReason, ToolCallDelta, Usage
 from llm_service.core.markers import MarkerBreaker
+from llm_service.core.tool_calls import ToolCall
 from llm_service.engines.base import Manner
 from shared.clock import today
 from shared.ids import new_id
@@ -33,16 +35,68 @@ class TextPart(_Part):
     text: str = Field(max_length=_TEXT_LIMIT)
 
 
+class CalledFunction(_Part):
+    """Which function a message called, and with what."""
+
+    name: str = Field(max_length=256)
+    arguments: str = Field(max_length=_TEXT_LIMIT)
+
+
+class CalledTool(_Part):
+    """A tool call that an earlier answer made."""
+
+    id: str = Field(max_length=256)
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class ChatMessage(_Part):
     """One message of the conversation so far."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, Field(max_length=_TEXT_LIMIT)] | list[TextPart]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[str, Field(max_length=_TEXT_LIMIT)] | list[TextPart] | None = None
+    tool_calls: Annotated[list[CalledTool], Field(max_length=128)] | None = None
+    tool_call_id: str | None = Field(None, max_length=256)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("content is missing")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("tool_call_id is missing")
+        return self
 
     @property
     def text(self) -> str:
         """The whole of it; a model reads the parts as one."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or ())
+
+    def for_engine(self, markers: MarkerBreaker) -> dict[str, object]:
+        """The message as a server reads it, no markers in it."""
+        told: dict[str, object] = {"role": self.role, "content": markers.broken(self.text)}
+        if self.role == "assistant" and self.tool_calls:
+            calls = [call.model_dump() for call in self.tool_calls]
+            for call in calls:
+                call["function"] = {name: markers.broken(text) for name, text in call["function"].items()}
+            told["tool_calls"] = calls
+        return told | ({"tool_call_id": self.tool_call_id} if self.role == "tool" else {})
+
+
+class ToolFunction(BaseModel):
+    """A function that the model may call, described in JSON Schema."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = Field(min_length=1, max_length=256)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(_Part):
+    """A tool that the model may call."""
+
+    type: Literal["function"]
+    function: ToolFunction
 
 
 class StreamOptions(_Part):
@@ -57,7 +111,9 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=4096)
-    model: str | None = Field(None, max_length=256, description="Ignored: the one model of this service answers.")
+    model: str | None = Field(
+        None, max_length=256, description="`server/model`, or a bare name that a server has; the first one unless told."
+    )
     stream: bool = False
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
@@ -72,18 +128,59 @@ class ChatRequest(BaseModel):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repeat_penalty: float | None = Field(None, gt=0, le=2)
+    tools: list[Tool] | None = Field(None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = Field(None, description="`type`: text, json_object or json_schema.")
     user: str | None = Field(None, description="Accepted; not handed on.")
+
+    @field_validator("response_format")
+    @classmethod
+    def _is_a_shape(cls, wanted: dict[str, Any] | None) -> dict[str, Any] | None:
+        match wanted:
+            case None | {"type": "text" | "json_object"} | {"type": "json_schema", "json_schema": {"schema": {}}}:
+                return wanted
+            case {"type": "json_schema"}:
+                raise ValueError("json_schema.schema is missing")
+            case _:
+                raise ValueError("type is none of text, json_object, json_schema")
+
+    @field_validator("tools", "tool_choice", "response_format")
+    @classmethod
+    def _is_sendable(cls, given: Any) -> Any:
+        """What is passed on as it came is JSON that every server can read: no half characters, no NaN."""
+        try:
+            json.dumps(given, default=BaseModel.model_dump, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):
+            raise ValueError("it cannot be told as JSON") from None
+        return given
 
     def asks_usage(self) -> bool:
         """Whether the stream ends with the token counts."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def for_engine(self, manner: Manner, markers: MarkerBreaker) -> dict[str, object]:
+    def needs_tools(self) -> bool:
+        """Whether a server must take `tools` or `response_format` to answer."""
+        return bool(self._tooled())
+
+    def for_engine(self, manner: Manner, markers: MarkerBreaker, model: str | None = None) -> dict[str, object]:
         """The request as the engine wants it: its defaults, its name for the model, no markers in the text."""
-        messages = [{"role": message.role, "content": markers.broken(message.text)} for message in self.messages]
+        messages = [message.for_engine(markers) for message in self.messages]
         chosen = {name: value for name in _PASSED if (value := getattr(self, name)) is not None}
-        named = {"model": manner.model} if manner.model else {}
-        return {**manner.defaults, **chosen, **named, "messages": messages}
+        model = model or manner.model
+        named = {"model": model} if model else {}
+        return {**manner.defaults, **chosen, **self._tooled(), **named, "messages": messages}
+
+    def _tooled(self) -> dict[str, object]:
+        """What is passed on for tools and for the shape of the answer; nothing that is the same when left out."""
+        found: dict[str, object] = {}
+        if self.tools:
+            found["tools"] = [tool.model_dump(exclude_unset=True) for tool in self.tools]
+            more = {"tool_choice": self.tool_choice, "parallel_tool_calls": self.parallel_tool_calls}
+            found |= {name: value for name, value in more.items() if value is not None}
+        if self.response_format and self.response_format["type"] != "text":
+            found["response_format"] = self.response_format
+        return found
 
 
 class Envelope:
@@ -91,19 +188,37 @@ class Envelope:
 
     def __init__(self, model: str) -> None:
         self._head = {"id": new_id("chatcmpl"), "created": int(today().timestamp()), "model": model}
+        self._begun: set[int] = set()  # tool calls of which a piece was told
 
-    def chunk(self, delta: Mapping[str, str], finish_reason: FinishReason | None = None) -> dict[str, object]:
+    def name(self, model: str) -> None:
+        """The model that answers, once it is known; told by every piece from now on."""
+        self._head["model"] = model
+
+    def chunk(self, delta: Mapping[str, object], finish_reason: FinishReason | None = None) -> dict[str, object]:
         """One event of a stream."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
+
+    def tool_chunk(self, part: ToolCallDelta) -> dict[str, object]:
+        """The event with a piece of a tool call; the first one of a call has its id, ours when it was given none."""
+        function = {"arguments": part.arguments} | ({"name": part.name} if part.name else {})
+        call: dict[str, object] = {"index": part.index, "function": function}
+        if part.index not in self._begun:
+            self._begun.add(part.index)
+            call |= {"id": part.id or new_id("call"), "type": "function"}
+        return self.chunk({"tool_calls": [call]})
 
     def usage_chunk(self, usage: Usage) -> dict[str, object]:
         """The event with the counts, which has no choices."""
         return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _counts(usage)}
 
-    def completion(self, text: str, finish_reason: FinishReason, usage: Usage | None) -> dict[str, object]:
+    def completion(
+        self, text: str, finish_reason: FinishReason, usage: Usage | None, calls: Sequence[ToolCall] = ()
+    ) -> dict[str, object]:
         """The whole answer at once."""
-        message = {"role": "assistant", "content": text, "refusal": None}
+        message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
+        if calls:
+            message |= {"content": text or None, "tool_calls": [_whole_call(call) for call in calls]}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
         counts = {"usage": _counts(usage)} if usage else {}
         return {**self._head, "object": "chat.completion", "choices": [choice], **counts}
@@ -116,3 +231,8 @@ def _counts(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": total,
     }
+
+
+def _whole_call(call: ToolCall) -> dict[str, object]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id or new_id("call"), "type": "function", "function": function}

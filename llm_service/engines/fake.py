@@ -26,6 +26,7 @@ class Exchange:
     """One request, and the way to answer it."""
 
     method: str
+    path: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
     stream: SocketStream
@@ -82,6 +83,7 @@ class FakeEngine:
 
     def __init__(self, answer: Script, manner: Manner | None = None) -> None:
         self.answer = answer
+        self.listing: Script = _list_models
         self.manner = manner or Manner(model=None)
         self.cut_short = 0
         self._connections = 0
@@ -140,7 +142,7 @@ class FakeEngine:
             try:
                 exchange = await _read(stream)
                 tasks.start_soon(_cancel_when_gone, stream, tasks.cancel_scope)
-                await (_list_models(exchange) if exchange.method == "GET" else self.answer(exchange))
+                await (self.listing(exchange) if exchange.method == "GET" else self.answer(exchange))
                 has_ended = True
             except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead):
                 pass
@@ -155,7 +157,8 @@ async def _read(stream: SocketStream) -> Exchange:
         name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head.split("\r\n")[1:])
     }
     body = await buffered.receive_exactly(int(headers.get("content-length", "0")))
-    return Exchange(head.split(" ")[0], headers, json.loads(body or b"{}"), stream)
+    method, path, _ = head.split(" ", 2)
+    return Exchange(method, path, headers, json.loads(body or b"{}"), stream)
 
 
 async def _list_models(exchange: Exchange) -> None:

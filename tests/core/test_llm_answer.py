@@ -15,9 +15,12 @@ from llm_service.core.answer import (
     Failure,
     Finished,
     Part,
+    ToolCallDelta,
     Usage,
     body_failure,
     failure_of,
+    lacks_model,
+    lacks_route,
     refuses_stream_options,
 )
 
@@ -28,7 +31,9 @@ anything = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["choices", "delta", "message", "content", "finish_reason", "usage", "error", "code", "x"]),
+            st.sampled_from(
+                ["choices", "delta", "content", "finish_reason", "usage", "error", "tool_calls", "index", "function"]
+            ),
             inner,
             max_size=4,
         )
@@ -49,8 +54,8 @@ def chunk(content: str | None = None, finish: str | None = None, **more: Any) ->
     return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish}], **more}
 
 
-def read(*events: object) -> list[Part]:
-    reader = AnswerReader()
+def read(*events: object, limit: int = 10_000) -> list[Part]:
+    reader = AnswerReader(limit)
     parts = [part for event in events for part in reader.read(event if isinstance(event, str) else json.dumps(event))]
     return parts + reader.conclude()
 
@@ -191,3 +196,131 @@ def test_whatever_is_sent_there_is_one_end_at_most_and_nothing_after_a_failure(s
 @given(payloads)
 def test_every_answer_ends_complete_or_with_a_failure(sent: list[str]) -> None:
     assert [part for part in read(*sent) if isinstance(part, Finished | Failed)] != []
+
+
+def called(*pieces: object, finish: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"tool_calls": list(pieces)}, "finish_reason": finish}]}
+
+
+def test_pieces_of_tool_calls_are_handed_on() -> None:
+    first = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    second = {"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}}
+
+    parts = read(called(first), called({"index": 0, "function": {"arguments": '{"x"'}}), called(second), called(
+        {"index": 0, "function": {"arguments": ":1}"}}, finish="tool_calls"
+    ), DONE)  # fmt: skip
+
+    assert parts == [
+        ToolCallDelta(0, "a", "f", ""),
+        ToolCallDelta(0, None, None, '{"x"'),
+        ToolCallDelta(1, "b", "g", "{}"),
+        ToolCallDelta(0, None, None, ":1}"),
+        Finished("tool_calls"),
+    ]
+
+
+def test_calls_of_a_whole_message_are_told_apart_by_their_place() -> None:
+    calls = [{"id": "a", "function": {"name": "f", "arguments": {"x": 1}}}, {"id": "b", "function": {"name": "g"}}]
+
+    parts = read({"choices": [{"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}]})
+
+    assert parts == [ToolCallDelta(0, "a", "f", '{"x": 1}'), ToolCallDelta(1, "b", "g", ""), Finished("tool_calls")]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("stop", "tool_calls"), ("eos", "tool_calls"), ("length", "length")])
+def test_an_answer_that_calls_tools_ends_for_them_whatever_its_server_says(theirs: str, ours: Any) -> None:
+    assert read(called({"index": 0, "id": "a"}), chunk(finish=theirs)) == [ToolCallDelta(0, "a"), Finished(ours)]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [7, ["x"], [{"index": -1}], [{"index": 128}], [{"index": "0"}], [{"index": 0, "function": "f"}], [{}, None]],
+)
+def test_calls_that_cannot_be_understood_are_a_failure(calls: object) -> None:
+    assert read({"choices": [{"delta": {"tool_calls": calls}}]}) == [Failed(Failure.GARBLED)]
+
+
+def test_no_calls_are_none() -> None:
+    assert read({"choices": [{"delta": {"content": "a", "tool_calls": []}, "finish_reason": "stop"}]}) == [
+        Delta("a"), Finished("stop"),
+    ]  # fmt: skip
+
+
+def test_reasoning_is_no_text() -> None:
+    thought = [{"choices": [{"delta": {name: "hm"}}]} for name in ("reasoning_content", "reasoning")]
+
+    assert read(*thought, chunk("a"), chunk(finish="stop")) == [Delta("a"), Finished("stop")]
+
+
+def test_an_answer_above_its_limit_is_broken_off() -> None:
+    call = {"index": 0, "function": {"name": "fn", "arguments": "12"}}
+
+    assert read(chunk("abc"), chunk("de"), chunk("f"), limit=5) == [
+        Delta("abc"), Delta("de"), Failed(Failure.ENDLESS),
+    ]  # fmt: skip
+    assert read(called(call), chunk("a"), limit=4) == [ToolCallDelta(0, None, "fn", "12"), Failed(Failure.ENDLESS)]
+
+
+def test_events_without_text_are_counted_too() -> None:
+    assert read(*[chunk("")] * 4, limit=3) == [Failed(Failure.ENDLESS)]
+
+
+@given(payloads, st.integers(1, 12))
+def test_no_answer_is_longer_than_its_limit(sent: list[str], limit: int) -> None:
+    assert sum(len(part.text) for part in read(*sent, limit=limit) if isinstance(part, Delta)) <= limit
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        ({"error": {"message": "m", "type": "rate_limit_exceeded"}}, Failure.OVERLOADED),
+        ({"error": {"message": "m", "type": "authentication_error", "code": None}}, Failure.KEY_REFUSED),
+        ({"error": {"message": "m", "code": "model_not_found"}}, Failure.NOT_THERE),
+        ({"error": {"message": "m", "code": "503"}}, Failure.UNAVAILABLE),
+        ({"error": "m", "code": "invalid_request_error"}, Failure.REFUSED),
+        ({"error": {"message": "m", "type": "made_up"}}, Failure.BROKEN),
+        ({"error": {"type": "BadRequestError", "message": "maximum context length is 9"}}, Failure.TOO_LONG),
+    ],
+)
+def test_an_error_without_a_number_is_known_by_its_name(error: object, failure: Failure) -> None:
+    assert read(error) == [Failed(failure)]
+
+
+LLAMA_ROUTE = b'{"error":{"message":"File Not Found","type":"not_found_error","code":404}}'
+VLLM_MODEL = b'{"error":{"message":"The model `x` does not exist.","type":"NotFoundError","code":404}}'
+OPENAI_MODEL = (
+    b'{"error":{"message":"The model `x` does not exist or you do not have access to it.","code":"model_not_found"}}'
+)
+OLLAMA_MODEL = b'{"error":{"message":"model \\"x\\" not found, try pulling it first","type":"api_error","code":null}}'
+OLDER_VLLM_MODEL = b'{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404}'
+GROK_MODEL = (
+    b'{"code":"Some requested entity was not found","error":"The model x does not exist or your team has no access."}'
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "what"),
+    [
+        (404, LLAMA_ROUTE, "route"),
+        (404, b"File Not Found", "route"),
+        (404, b'{"detail":"Not Found"}', "route"),
+        (405, b'{"detail":"Method Not Allowed"}', "route"),
+        (404, b"404 page not found\n", "route"),
+        (404, VLLM_MODEL, "model"),
+        (404, OLDER_VLLM_MODEL, "model"),
+        (404, OPENAI_MODEL, "model"),
+        (404, OLLAMA_MODEL, "model"),
+        (404, GROK_MODEL, "model"),
+        (400, GROK_MODEL, "model"),
+        (400, b'{"error":{"code":"model_not_found"}}', "model"),
+        (400, b'{"error":{"message":"a model was not found in my question"}}', "neither"),
+        (404, b'{"error":{"message":"Invalid URL (POST /v1/x)","type":"invalid_request_error"}}', "neither"),
+        (404, b'{"detail":["Not Found"]}', "neither"),
+        (404, b"", "neither"),
+        (500, b"File Not Found", "neither"),
+        (500, VLLM_MODEL, "neither"),
+        (405, VLLM_MODEL, "neither"),
+    ],
+)
+def test_a_missing_path_is_told_from_a_missing_model(status: int, body: bytes, what: str) -> None:
+    assert (lacks_route(status, body), lacks_model(status, body)) == (what == "route", what == "model")

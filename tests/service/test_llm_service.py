@@ -19,6 +19,7 @@ from llm_service.app import build_app
 from llm_service.engines.base import SetupProblem
 from llm_service.engines.fake import Canned, FakeEngine
 from llm_service.settings import DEMO_MODEL, LlmSettings
+from shared.ids import new_id
 from tests.support.llm import HELLO, talking_to
 
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
@@ -71,7 +72,7 @@ async def test_a_request_out_of_bounds_is_refused_with_the_field_that_is_wrong(
     ],
 )
 async def test_requests_as_clients_send_them_are_taken(client: httpx.AsyncClient, change: dict[str, Any]) -> None:
-    headers = {"Idempotency-Key": "ses:trn:1"}
+    headers = {"Idempotency-Key": new_id("ses:trn")}
 
     response = await client.post("/v1/chat/completions", json={"messages": HELLO, **change}, headers=headers)
 
@@ -92,7 +93,7 @@ async def test_the_model_is_listed_under_its_public_name(client: httpx.AsyncClie
 
     assert listed == {"object": "list", "data": [one.json()]}
     assert one.json()["id"] == "parley-test"
-    assert (none.status_code, none.json()["error"]["code"]) == (404, "not_found")
+    assert (none.status_code, none.json()["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_its_figures_are_exported(client: httpx.AsyncClient) -> None:

@@ -9,9 +9,9 @@ import anyio
 import httpx
 import pytest
 
-from llm_service.app import assemble
 from llm_service.answers import EngineAnswers
-from llm_service.chat import ChatAnswer
+from llm_service.app import assemble
+from llm_service.chat import chat_answer
 from llm_service.core.answer import Delta
 from llm_service.engines.base import Manner
 from llm_service.engines.fake import Canned, Exchange, FakeEngine
@@ -282,7 +282,7 @@ async def test_a_client_that_reads_nothing_is_let_go() -> None:
 
     request = ChatRequest.model_validate({"messages": HELLO, "stream": True})
     async with engine.running(), upstream.opened():
-        answer = ChatAnswer(EngineAnswers(upstream), request, RESTLESS)
+        answer = chat_answer(EngineAnswers(upstream), request, RESTLESS)
         await answer({"type": "http"}, receive, send)
         await engine.until(lambda engine: engine.connections == 0)
 

@@ -1,0 +1,72 @@
+"""The list of models: what a client may name, and what it then gets."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.llm import HELLO
+from tests.support.llm_upstreams import Server, client_of
+
+pytestmark = [pytest.mark.shell, pytest.mark.anyio]
+
+
+async def names(client: httpx.AsyncClient) -> list[str]:
+    listed = (await client.get("/v1/models")).json()
+    assert listed["object"] == "list"
+    return [model["id"] for model in listed["data"]]
+
+
+async def test_an_engine_alone_is_listed_by_its_public_name() -> None:
+    async with client_of({}) as client:
+        assert await names(client) == ["own-model"]
+
+
+async def test_every_model_of_every_server_is_listed_as_a_request_may_name_it() -> None:
+    specs = {"openai": {"models": ["gpt-a", "gpt-b"]}}
+    async with client_of({"openai": Server(), "grok": Server(models=("grok-4",))}, specs) as client:
+        found = await names(client)
+        answered = []
+        for name in found:
+            asked = {"messages": HELLO, "model": name}
+            answered.append((await client.post("/v1/chat/completions", json=asked)).status_code)
+
+    assert found == ["own-model", "local/own-model", "openai/gpt-a", "openai/gpt-b", "grok/grok-4"]
+    assert answered == [200] * 5
+
+
+async def test_one_model_is_told_by_each_of_its_names() -> None:
+    specs = {"openai": {"models": ["gpt-a", "org/gpt-b"]}}
+    async with client_of({"openai": Server()}, specs) as client:
+        found = {}
+        for name in ("own-model", "local/own-model", "openai/gpt-a", "gpt-a", "openai/org/gpt-b", "org/gpt-b"):
+            found[name] = (await client.get(f"/v1/models/{name}")).json()
+        missing = [await client.get(f"/v1/models/{name}") for name in ("gpt-c", "openai/gpt-c", "local", "made/gpt-a")]
+
+    assert {name: model["id"] for name, model in found.items()} == {name: name for name in found}
+    assert [model["owned_by"] for model in found.values()] == ["parley", "local", *["openai"] * 4]
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in missing] == [
+        (404, "model_not_found")
+    ] * 4
+
+
+async def test_a_server_that_lists_nothing_leaves_the_others_listed() -> None:
+    async with client_of({"down": Server(), "up": Server(models=("m",))}) as client:
+        assert await names(client) == ["own-model", "local/own-model", "up/m"]
+
+
+async def test_a_server_of_the_older_settings_is_listed_with_its_models() -> None:
+    server = Server(models=("m-1", "m-2"))
+    async with server.engine.running():
+        target = await server.engine.target(0)
+        assert target is not None
+        async with client_of({}, engine="openai", upstream_url=target.address, model_name="") as client:
+            assert await names(client) == ["upstream", "upstream/m-1", "upstream/m-2"]
+        fields: dict[str, Any] = {
+            "engine": "openai",
+            "upstream_url": target.address,
+            "upstream_model": "m-1",
+            "model_name": "",
+        }
+        async with client_of({}, **fields) as client:
+            assert await names(client) == ["m-1"]

@@ -1,0 +1,67 @@
+"""The pieces of an answer as clients see them: who answers, and which tools are called."""
+
+import re
+from typing import Any
+
+import pytest
+
+from llm_service.core.answer import ToolCallDelta, Usage
+from llm_service.core.tool_calls import ToolCall
+from llm_service.openai_wire import Envelope
+
+pytestmark = pytest.mark.shell
+
+
+def pieces(event: dict[str, Any]) -> list[dict[str, Any]]:
+    (choice,) = event["choices"]
+    found: list[dict[str, Any]] = choice["delta"]["tool_calls"]
+    return found
+
+
+def test_only_the_first_piece_of_a_call_says_which_it_is() -> None:
+    envelope = Envelope("m")
+
+    (first,) = pieces(envelope.tool_chunk(ToolCallDelta(1, "c1", "f", "{")))
+    (second,) = pieces(envelope.tool_chunk(ToolCallDelta(1, "c1", None, "}")))
+
+    assert first == {"index": 1, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    assert second == {"index": 1, "function": {"arguments": "}"}}
+
+
+def test_a_call_without_an_id_gets_one_of_ours() -> None:
+    envelope = Envelope("m")
+    ids = [pieces(envelope.tool_chunk(ToolCallDelta(index)))[0]["id"] for index in range(2)]
+    whole: Any = envelope.completion("", "tool_calls", None, [ToolCall("", "f", "{}")])
+
+    ids.append(whole["choices"][0]["message"]["tool_calls"][0]["id"])
+    assert all(re.fullmatch(r"call_\w+", found) for found in ids)
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(("text", "content"), [("", None), ("Let me look.", "Let me look.")])
+def test_a_whole_answer_has_its_calls_beside_its_text(text: str, content: str | None) -> None:
+    whole: Any = Envelope("m").completion(text, "tool_calls", Usage(1, 2), [ToolCall("c1", "f", "{}")])
+
+    assert whole["choices"][0]["finish_reason"] == "tool_calls"
+    assert whole["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": content,
+        "refusal": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    }
+
+
+def test_an_answer_without_calls_says_nothing_of_tools() -> None:
+    whole: Any = Envelope("m").completion("", "stop", None)
+
+    assert whole["choices"][0]["message"] == {"role": "assistant", "content": "", "refusal": None}
+
+
+def test_every_piece_names_the_model_that_answers_once_it_is_known() -> None:
+    envelope = Envelope("asked")
+    envelope.name("far/answering")
+
+    events = [envelope.chunk({}), envelope.tool_chunk(ToolCallDelta(0)), envelope.usage_chunk(Usage(1, 2))]
+
+    assert [event["model"] for event in events] == ["far/answering"] * 3
+    assert envelope.completion("", "stop", None)["model"] == "far/answering"
