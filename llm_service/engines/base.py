@@ -24,13 +24,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the server wants to be asked: its name for the model, fields set unless the client sets them, and its
-    markers, the texts that it would read as control tokens."""
+    """How the server wants to be asked: its name for the model, fields set unless the client sets them, its markers,
+    the texts that it would read as control tokens, and whether it counts tokens as llama.cpp's server does
+    (`/tokenize`, `/apply-template`)."""
 
     model: str | None
     defaults: Mapping[str, object] = field(default_factory=dict)
     markers: tuple[str, ...] = ()
     is_local: bool = True
+    counts_tokens: bool = False
 
 
 class Engine(Protocol):

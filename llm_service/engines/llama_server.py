@@ -1,95 +1,27 @@
-"""The real llama.cpp server of the `xllamacpp` wheel on a GGUF file, as a supervised child process.
-
-A process of its own, because a failed assertion inside ggml ends the process it happens in. It listens on loopback on a
-free port and takes only requests with a key that is random for each start.
-"""
+"""The real llama.cpp server of the `xllamacpp` wheel on a GGUF file, as a supervised child process."""
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import httpx
-
-from llm_service.engines import child
-from llm_service.engines.base import Manner, SetupProblem, Target
-from llm_service.engines.gguf import NotGguf, control_markers
-from llm_service.engines.supervisor import Process, Supervisor, Vigilance
+from llm_service.engines.base import Manner
+from llm_service.engines.supervised import SupervisedServer, checked_model, model_options
 from llm_service.settings import LlmSettings
-from shared.health import READY
-
-_CHECKOUT = Path(__file__).resolve().parents[2]  # where `-m llm_service…` finds the package
-_GRACE_S = 2.0  # it never ends by itself while a stream is open
 
 
 def load(settings: LlmSettings) -> "LlamaServer":
     """The engine for the model file that the settings name; raises SetupProblem."""
-    path = settings.model_path.absolute()
-    if not path.is_file():
-        raise SetupProblem(f"There is no model file at {path}; set LLM_MODEL_PATH to a GGUF file.")
-    try:
-        markers = control_markers(path)
-    except NotGguf:
-        raise SetupProblem(f"The file at {path} is no GGUF model; set LLM_MODEL_PATH to a GGUF file.") from None
-    except OSError:
-        raise SetupProblem(f"The model file at {path} cannot be read; set LLM_MODEL_PATH to a GGUF file.") from None
-    return LlamaServer(settings, path, markers)
+    return LlamaServer(settings, *checked_model(settings.model_path))
 
 
-class LlamaServer:
+class LlamaServer(SupervisedServer):
     """llama.cpp's server behind the Engine protocol."""
 
-    name = "llama_server"
-
     def __init__(self, settings: LlmSettings, model_path: Path, markers: tuple[str, ...]) -> None:
-        self.manner = Manner(
+        manner = Manner(
             model=None,
             defaults={"temperature": settings.temperature, "repeat_penalty": 1.0},
             markers=markers,
+            counts_tokens=True,
         )
-        self._command = _command(settings, model_path)
-        self._client: httpx.AsyncClient | None = None
-        vigilance = Vigilance(load_timeout_s=settings.load_timeout_s)
-        self._supervisor = Supervisor(self.name, self._spawn, self._probe, vigilance)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep the server alive inside the block."""
-        async with httpx.AsyncClient(trust_env=False) as self._client, self._supervisor.running():
-            yield
-
-    async def target(self, within_s: float) -> Target | None:
-        """Where it answers, waited for at most so long; None while it is down."""
-        return await self._supervisor.target(within_s)
-
-    async def readiness(self) -> str:
-        """`ready` once it has loaded the model and answers."""
-        state = self._supervisor.state
-        return state if state == READY else f"the llama.cpp server {state}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id of the server that runs now."""
-        return self._supervisor.pid
-
-    def _spawn(self, key: str) -> AbstractAsyncContextManager[Process]:
-        return child.started(self._command, {"LLAMA_API_KEY": key}, _CHECKOUT, _GRACE_S)
-
-    async def _probe(self, address: str) -> bool:
-        assert self._client is not None, "the supervisor runs inside running()"
-        try:
-            return (await self._client.get(f"{address}/health")).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-
-def _command(settings: LlmSettings, model_path: Path) -> list[str]:
-    options = {
-        "--alias": settings.public_name,
-        "--slots": settings.slots,
-        "--context": settings.slots * settings.context_tokens,  # llama.cpp counts the context of all slots together
-        "--threads": settings.threads,
-        "--gpu-layers": settings.gpu_layers,
-    }
-    arguments = [str(text) for option in options.items() for text in option]
-    return [sys.executable, "-m", "llm_service.engines.llama_child", str(model_path), *arguments]
+        command = [sys.executable, "-m", "llm_service.engines.llama_child", str(model_path), *model_options(settings)]
+        super().__init__("llama_server", "the llama.cpp server", manner, command, settings)
