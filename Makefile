@@ -4,10 +4,11 @@ PORT ?= 8000
 export PORT WAV TEXT PERSONA EAGER
 PY := .venv/bin/python
 PY_TORCH := .venv-torch/bin/python
+PY_LLAMA := .venv-llama/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch bench-asr bench-streams bench-endpointing check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama bench-asr bench-streams bench-endpointing bench-llm check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,7 +19,7 @@ help:  ## list the commands
 .venv/dev.stamp: deploy/locks/dev.txt
 	@sh deploy/setup.sh deploy/locks/dev.txt $@ && touch .venv/run.stamp
 
-run: .venv/run.stamp $(if $(filter funasr,$(ASR_ENGINE)),.venv-torch/run.stamp)  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
+run: .venv/run.stamp $(if $(filter funasr,$(ASR_ENGINE)),.venv-torch/run.stamp) $(if $(filter llama_cpp,$(LLM_ENGINE)),.venv-llama/run.stamp)  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
 	@exec sh deploy/run.sh
 
 talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parley, write reply.wav
@@ -36,6 +37,15 @@ test: .venv/dev.stamp  ## set up and run the tests
 test-torch: .venv-torch/dev.stamp  ## set up and run the tests of engines that need PyTorch
 	@OMP_NUM_THREADS=1 $(PY_TORCH) -m pytest -n 2 --dist loadfile tests/torch
 
+.venv-llama/dev.stamp: .venv/dev.stamp deploy/llama.sh deploy/locks/dev.txt deploy/locks/llm-llama.txt
+	@sh deploy/llama.sh $@ deploy/locks/dev.txt deploy/locks/llm-llama.txt && touch .venv-llama/run.stamp
+
+.venv-llama/run.stamp: .venv/run.stamp deploy/llama.sh deploy/locks/llm-llama.txt
+	@sh deploy/llama.sh $@ deploy/locks/llm-llama.txt
+
+test-llama: .venv-llama/dev.stamp  ## set up and run the tests of the engine llama_cpp, which is built here
+	@$(PY_LLAMA) -m pytest -n 2 --dist loadfile tests/llama
+
 bench-asr: .venv/dev.stamp  ## what hearing costs beside the naive designs, CPU seconds for a second of speech
 	@$(PY) -m tests.bench.asr_cost
 
@@ -45,7 +55,10 @@ bench-streams: .venv/dev.stamp  ## 1, 4 and 16 people who speak at once: delays 
 bench-endpointing: .venv/dev.stamp  ## when an utterance ends, on a corpus with pauses and noise
 	@$(PY) -m tests.bench.endpointing
 
-check: lint type docs cover test test-torch  ## exactly what CI runs
+bench-llm: .venv-llama/dev.stamp  ## chats at once: one after the other, llama.cpp's server, our batches
+	@$(PY_LLAMA) -m tests.bench.llm_batching
+
+check: lint type docs cover test test-torch test-llama  ## exactly what CI runs
 
 lint: .venv/dev.stamp
 	@$(PY) -m ruff format --check $(CODE)
@@ -67,4 +80,4 @@ lock: .venv/dev.stamp  ## solve the locks again from pyproject.toml
 	@sh deploy/lock.sh
 
 clean:  ## remove the environment and caches; conversations in var/ stay
-	@rm -rf .venv .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	@rm -rf .venv .venv-llama .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build

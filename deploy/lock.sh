@@ -14,3 +14,5 @@ done
 solve dev --extra gateway --extra asr --extra llm --extra tts --extra run --extra dev --constraint deploy/locks/local.txt
 # An engine that is built on PyTorch has a lock beside its service's, which leaves PyTorch out: see deploy/torch.sh.
 solve asr-funasr --extra asr --extra funasr --constraint deploy/locks/dev.txt
+# So has one that is built on this machine: see deploy/llama.sh.
+solve llm-llama --extra llm --extra llama --constraint deploy/locks/dev.txt

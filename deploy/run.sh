@@ -14,5 +14,8 @@ export GATEWAY_DATABASE_URL="${GATEWAY_DATABASE_URL:-sqlite+aiosqlite:///$PARLEY
 PARLEY_ASR_PYTHON=$python
 [ "${ASR_ENGINE:-}" != funasr ] || PARLEY_ASR_PYTHON=$PWD/.venv-torch/bin/python
 export PARLEY_ASR_PYTHON
+if [ "${LLM_ENGINE:-}" = llama_cpp ]; then
+    export LLM_LLAMA_CPP_PYTHON="${LLM_LLAMA_CPP_PYTHON:-$PWD/.venv-llama/bin/python}"
+fi
 mkdir -p "$PARLEY_VAR/log"
 exec "$python" -m supervisor.supervisord --nodaemon --configuration deploy/supervisord.conf

@@ -15,15 +15,16 @@ _SHORTEST = 2  # a marker of one character cannot be broken by a space after it
 
 
 class MarkerBreaker:
-    """The markers of one model, broken wherever text holds them."""
+    """The markers of one model, broken by a gap wherever text holds them."""
 
-    def __init__(self, markers: Iterable[str]) -> None:
+    def __init__(self, markers: Iterable[str], gap: str = " ") -> None:
         texts = sorted({marker for marker in markers if len(marker) >= _SHORTEST}, key=len)
         self._pattern = _starts_of(texts) if texts else None
+        self._gap = gap
 
     def broken(self, text: str) -> str:
-        """`text` with a space after the first character of every marker, overlapping ones too."""
-        return self._pattern.sub(r"\g<0> ", text) if self._pattern else text
+        """`text` with the gap after the first character of every marker, overlapping ones too."""
+        return self._pattern.sub(lambda found: found[0] + self._gap, text) if self._pattern else text
 
 
 def _starts_of(texts: list[str]) -> re.Pattern[str]:

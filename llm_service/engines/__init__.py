@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # a child process imports this package too, and starts faster
 
 ENGINES = {
     "llama_server": "llm_service.engines.llama_server:load",
+    "llama_cpp": "llm_service.engines.llama_cpp:load",
     "openai": "llm_service.engines.openai_upstream:load",
     "fake": "llm_service.engines.fake:load",
 }

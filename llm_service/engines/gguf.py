@@ -20,7 +20,15 @@ class NotGguf(Exception):
 
 def control_markers(path: Path) -> tuple[str, ...]:
     """The texts of the control tokens, and of user-defined ones that look like markup; raises NotGguf, OSError."""
-    wanted: dict[str, object] = {"tokenizer.ggml.tokens": None, "tokenizer.ggml.token_type": None}
+    tokens, kinds = key_values(path, "tokenizer.ggml.tokens", "tokenizer.ggml.token_type")
+    if not isinstance(tokens, list) or not isinstance(kinds, list):
+        return ()
+    return tuple(_markers(tokens, kinds))
+
+
+def key_values(path: Path, *keys: str) -> list[object]:
+    """The values of these keys, None for one that is not there; texts are bytes. Raises NotGguf, OSError."""
+    wanted: dict[str, object] = dict.fromkeys(keys)
     with path.open("rb") as file:
         try:
             for _ in range(_read_head(file)):
@@ -32,10 +40,7 @@ def control_markers(path: Path) -> tuple[str, ...]:
                     break
         except (struct.error, EOFError, MemoryError, RecursionError):
             raise NotGguf from None
-    tokens, kinds = wanted.values()
-    if not isinstance(tokens, list) or not isinstance(kinds, list):
-        return ()
-    return tuple(_markers(tokens, kinds))
+    return list(wanted.values())
 
 
 def _markers(tokens: list[bytes], kinds: list[int]) -> list[str]:

@@ -6,26 +6,24 @@ not end while a stream is open: who asks it to stop closes the streams first, or
 """
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
 import threading
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from llm_service.engines import leash
 
 
 def main() -> None:
     """Serve until told to stop."""
-    parent = os.getppid()
-    _die_with_parent(parent)
+    leash.die_with(os.getppid())
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # else a failed assertion starts a debugger
     server = _serve(_arguments())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=_wait_for_leash, args=(stop,), daemon=True).start()
+    leash.hold(stop.set)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
     stop.wait()
@@ -63,19 +61,6 @@ def _serve(arguments: argparse.Namespace) -> Any:
     params.use_jinja = True
     params.verbosity = 1  # errors
     return xllamacpp.Server(params)
-
-
-def _die_with_parent(parent: int) -> None:
-    """Ask the kernel for a SIGKILL when the parent ends; where there is no such thing, the leash does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it ended before the kernel was asked
-
-
-def _wait_for_leash(stop: threading.Event) -> None:
-    sys.stdin.read()
-    stop.set()
 
 
 if __name__ == "__main__":

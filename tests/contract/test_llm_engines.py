@@ -26,13 +26,19 @@ from tests.support.llm import DONE, HELLO, loaded, sample, streamed, talking_to,
 
 pytestmark = [pytest.mark.contract, pytest.mark.anyio]
 
-every_engine = pytest.mark.parametrize("name", ENGINES)
+ELSEWHERE = ("llama_cpp",)  # under the same contract, in an environment of its own: tests/llama
 LONG = {"messages": HELLO, "ignore_eos": True, "max_tokens": 900, "n_probs": 2000}  # slow to write, on purpose
 
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module", params=[name for name in ENGINES if name not in ELSEWHERE])
+def name(request: pytest.FixtureRequest) -> str:
+    """The engine under test."""
+    return str(request.param)
 
 
 @dataclass
@@ -61,7 +67,6 @@ async def services(anyio_backend: str) -> AsyncIterator[dict[str, Running]]:
             yield {engine.name: Running(engine, client) for engine, client in clients}
 
 
-@every_engine
 async def test_a_stream_has_a_role_then_text_then_an_end_then_counts_then_done(
     services: dict[str, Running], name: str
 ) -> None:
@@ -80,14 +85,12 @@ async def test_a_stream_has_a_role_then_text_then_an_end_then_counts_then_done(
     assert len({chunk["id"] for chunk in loaded(events)}) == 1
 
 
-@every_engine
 async def test_counts_come_only_when_they_are_asked_for(services: dict[str, Running], name: str) -> None:
     events = await streamed(services[name].client, max_tokens=20)
 
     assert [event for event in loaded(events) if "usage" in event] == []
 
 
-@every_engine
 async def test_an_answer_can_be_had_whole(services: dict[str, Running], name: str) -> None:
     response = await services[name].client.post("/v1/chat/completions", json={"messages": HELLO, "max_tokens": 20})
 
@@ -100,7 +103,6 @@ async def test_an_answer_can_be_had_whole(services: dict[str, Running], name: st
     assert answer["usage"]["total_tokens"] >= 3
 
 
-@every_engine
 async def test_answers_carry_the_public_name_of_the_model(services: dict[str, Running], name: str) -> None:
     running = services[name]
 
@@ -111,7 +113,6 @@ async def test_answers_carry_the_public_name_of_the_model(services: dict[str, Ru
     assert "/" not in listed
 
 
-@every_engine
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_prompt_above_the_context_is_refused_with_its_code(
     services: dict[str, Running], name: str, stream: bool
@@ -123,7 +124,6 @@ async def test_a_prompt_above_the_context_is_refused_with_its_code(
     assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
 
 
-@every_engine
 async def test_eight_answers_at_once_all_end_well(services: dict[str, Running], name: str) -> None:
     answers: list[list[str]] = []
 
@@ -138,7 +138,6 @@ async def test_eight_answers_at_once_all_end_well(services: dict[str, Running], 
     assert all(text_of(answer) for answer in answers)
 
 
-@every_engine
 async def test_a_reader_that_leaves_stops_being_counted(services: dict[str, Running], name: str) -> None:
     running = services[name]
     body = {"messages": HELLO, "stream": True}
@@ -151,7 +150,6 @@ async def test_a_reader_that_leaves_stops_being_counted(services: dict[str, Runn
             await running.client.get("/health")
 
 
-@every_engine
 async def test_the_service_says_that_its_engine_is_ready(services: dict[str, Running], name: str) -> None:
     assert (await services[name].client.get("/ready")).json() == {"ready": True, "parts": {"engine": "ready"}}
 

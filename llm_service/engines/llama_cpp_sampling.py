@@ -1,0 +1,104 @@
+"""How the tokens of a reply are chosen: llama.cpp's own samplers, in the order and with the defaults of its server."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import llama_cpp
+from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
+
+from llm_service.engines.llama_cpp_batch import NotTaken
+from llm_service.engines.llama_cpp_model import Model
+
+_RANDOM_SEED = 0xFFFFFFFF
+_REMEMBERED = 64  # tokens in which a repetition counts
+
+
+def grammar_of(schema: str | None) -> str:
+    """The grammar of the texts that a JSON schema describes, of any JSON object without one; raises NotTaken."""
+    if schema is None:
+        return str(JSON_GBNF)
+    try:
+        return str(json_schema_to_gbnf(schema))
+    except Exception as fault:  # what a schema can hold that it does not know is not listed anywhere
+        raise NotTaken("The JSON schema cannot be kept to.") from fault
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a request may set. `grammar` is in GBNF, its start is `root`."""
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    grammar: str | None = None
+
+    @property
+    def penalises(self) -> bool:
+        """Whether tokens that came before matter."""
+        return (self.repeat_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
+
+
+class Chain:
+    """The samplers of one reply. `bind` it to a context before the first choice; raises NotTaken."""
+
+    def __init__(self, model: Model, sampling: Sampling, prompt: Sequence[int]) -> None:
+        params = llama_cpp.llama_sampler_chain_default_params()
+        self._handle = llama_cpp.llama_sampler_chain_init(params)
+        self._context: object = None
+        if sampling.grammar is not None:
+            self._add_grammar(model, sampling.grammar)
+        if sampling.penalises:
+            self._add_penalties(model, sampling, prompt)
+        for sampler in _choosers(sampling):
+            llama_cpp.llama_sampler_chain_add(self._handle, sampler)
+
+    def bind(self, context: object) -> "Chain":
+        """The context whose scores are looked at."""
+        self._context = context
+        return self
+
+    def choose(self, place: int) -> int:
+        """A token by the scores at this place of the last batch."""
+        return int(llama_cpp.llama_sampler_sample(self._handle, self._context, place))
+
+    def free(self) -> None:
+        """Give everything back; once."""
+        llama_cpp.llama_sampler_free(self._handle)
+
+    def _add_grammar(self, model: Model, grammar: str) -> None:
+        sampler = llama_cpp.llama_sampler_init_grammar(model.vocab, grammar.encode(), b"root")
+        if not sampler:
+            self.free()
+            raise NotTaken("The grammar cannot be kept to.")
+        llama_cpp.llama_sampler_chain_add(self._handle, sampler)
+
+    def _add_penalties(self, model: Model, sampling: Sampling, prompt: Sequence[int]) -> None:
+        sampler = llama_cpp.llama_sampler_init_penalties(
+            model.vocab_size,
+            _REMEMBERED,
+            sampling.repeat_penalty,
+            sampling.frequency_penalty,
+            sampling.presence_penalty,
+        )
+        for token in prompt[-_REMEMBERED:]:
+            llama_cpp.llama_sampler_accept(sampler, token)
+        llama_cpp.llama_sampler_chain_add(self._handle, sampler)
+
+
+def _choosers(sampling: Sampling) -> list[object]:
+    if sampling.temperature <= 0:
+        return [llama_cpp.llama_sampler_init_greedy()]
+    seed = _RANDOM_SEED if sampling.seed is None else sampling.seed
+    return [
+        llama_cpp.llama_sampler_init_top_k(sampling.top_k),
+        llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1),
+        llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1),
+        llama_cpp.llama_sampler_init_temp(sampling.temperature),
+        llama_cpp.llama_sampler_init_dist(ctypes.c_uint32(seed).value),
+    ]
