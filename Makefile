@@ -8,7 +8,7 @@ PY_LLAMA := .venv-llama/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch test-llama bench-asr bench-streams bench-endpointing bench-llm check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,8 +52,17 @@ bench-asr: .venv/dev.stamp  ## what hearing costs beside the naive designs, CPU 
 bench-streams: .venv/dev.stamp  ## 1, 4 and 16 people who speak at once: delays and memory
 	@$(PY) -m tests.bench.asr_streams
 
+bench-candidates: .venv/dev.stamp  ## how often the text at the pause is the text of the final
+	@$(PY) -m tests.bench.asr_candidates
+
 bench-endpointing: .venv/dev.stamp  ## when an utterance ends, on a corpus with pauses and noise
 	@$(PY) -m tests.bench.endpointing
+
+bench-long: .venv/dev.stamp  ## a talk of 500 turns in a context of 2,048 tokens
+	@$(PY) -m tests.bench.llm_long
+
+bench-cancel: .venv-llama/dev.stamp  ## how soon a reply that nobody wants is over
+	@$(PY) -m tests.bench.llm_cancel
 
 bench-llm: .venv-llama/dev.stamp  ## chats at once: one after the other, llama.cpp's server, our batches
 	@$(PY_LLAMA) -m tests.bench.llm_batching

@@ -74,7 +74,7 @@ class LlmClient:
 
     async def _dismiss(self, headers: dict[str, str]) -> None:
         """Say that nobody will ask for the answer again, so it need not be kept for that."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_DISMISS_S), suppress(httpx.HTTPError):
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_DISMISS_S), suppress(httpx.HTTPError, RuntimeError):
             await self._http.delete(PATH, headers=headers)
 
 

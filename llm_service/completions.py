@@ -11,7 +11,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from llm_service.chat import Measures, gathered, measured
 from llm_service.claims import claim_of, opening
@@ -66,6 +66,13 @@ class CompletionRequest(BaseModel):
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repeat_penalty: float | None = Field(None, gt=0, le=2)
     user: str | None = Field(None, description="Accepted; not handed on.")
+
+    @field_validator("stop")
+    @classmethod
+    def _is_sendable(cls, stop: str | list[str] | None) -> str | list[str] | None:
+        """Half characters cannot be sent."""
+        "".join([stop] if isinstance(stop, str) else stop or ()).encode()  # a ValueError for one
+        return stop
 
     def asks_usage(self) -> bool:
         """Whether the stream ends with the token counts."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
-from llm_service.core.answer import AnswerReader, Failed, Failure, Part, body_failure, lacks_model
+from llm_service.core.answer import AnswerReader, Failed, Failure, Part, body_failure, lacks_model, retry_ms
 from llm_service.core.sse import EventParser
 from llm_service.engines.base import Target
+from llm_service.engines.bodies import plain_bytes
 from shared.clock import now_s
 from shared.errors import (
     BadRequest,
@@ -49,8 +50,7 @@ def error_of(failure: Failure, retry_after: str = "") -> ParleyError:
     """Our error for a failure; `retry_after`: the server's header of that name."""
     kind, sentence = _ERRORS[failure]
     waits = kind.retryable and kind is not EngineFailed
-    retry_after_ms = 1000 * int(retry_after) if retry_after.isdecimal() else RETRY_AFTER_MS if waits else None
-    return kind(sentence, service=SERVICE, retry_after_ms=retry_after_ms)
+    return kind(sentence, service=SERVICE, retry_after_ms=retry_ms(retry_after) or (RETRY_AFTER_MS if waits else None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,11 @@ async def read_all(response: httpx.Response, limit_bytes: int) -> bytes:
     """The beginning of a body, and the end of its answer."""
     body = bytearray()
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) >= limit_bytes:
-                break
+        with suppress(httpx.DecodingError):
+            async for chunk in plain_bytes(response):
+                body += chunk
+                if len(body) >= limit_bytes:
+                    break
     finally:
         await response.aclose()  # closes the socket without waiting for the peer, under a cancel too
     return bytes(body[:limit_bytes])
@@ -158,5 +159,7 @@ def typed(deadline_s: float) -> Iterator[None]:
         raise ServiceUnavailable(
             "The model's server cannot be reached.", service=SERVICE, retry_after_ms=RETRY_AFTER_MS
         ) from None
+    except httpx.DecodingError:
+        raise error_of(Failure.GARBLED) from None
     except (httpx.HTTPError, httpx.InvalidURL):
         raise error_of(Failure.CUT) from None

@@ -145,7 +145,7 @@ class ChatRequest(BaseModel):
             case _:
                 raise ValueError("type is none of text, json_object, json_schema")
 
-    @field_validator("tools", "tool_choice", "response_format")
+    @field_validator("tools", "tool_choice", "response_format", "stop")
     @classmethod
     def _is_sendable(cls, given: Any) -> Any:
         """What is passed on as it came is JSON that every server can read: no half characters, no NaN."""

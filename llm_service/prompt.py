@@ -20,10 +20,12 @@ from llm_service.exchange import SERVICE
 from llm_service.openai_wire import ChatRequest
 from llm_service.settings import LlmSettings
 from llm_service.token_counts import Terms, TokenCounter, Uncountable
+from shared.clock import now_s
 from shared.errors import ContextLengthExceeded
 
 log = logging.getLogger(__name__)
 _LEAST_REPLY_TOKENS = 16
+_UNCOUNTED_S = 30.0  # an engine that cannot count now is not waited for by each request
 
 
 class FittedAnswers:
@@ -35,7 +37,7 @@ class FittedAnswers:
         self._counter = TokenCounter(engine, settings)
         self._markers = MarkerBreaker(engine.manner.markers)
         self._trims = settings.trim and engine.manner.counts_tokens
-        self._counts = True
+        self._counts_from_s = 0.0
 
     def opened(self) -> AbstractAsyncContextManager[None]:
         """Answers can be asked for inside the block."""
@@ -50,6 +52,8 @@ class FittedAnswers:
 
     async def fitted(self, request: ChatRequest) -> ChatRequest:
         """The request with the messages that fit."""
+        if now_s() < self._counts_from_s:
+            return request
         texts = [self._markers.broken(text) for text in _texts(request)]
         try:
             terms = await self._counter.terms()
@@ -57,11 +61,9 @@ class FittedAnswers:
             if self._kept(request, bounds, terms) == list(range(len(request.messages))):
                 return request
             counts = await self._counter.counts(texts)
-            self._counts = True
         except Uncountable:
-            if self._counts:  # say it once
-                log.warning("prompts are not counted and go as they are", extra={"engine": self.name})
-            self._counts = False
+            log.warning("prompts are not counted and go as they are", extra={"engine": self.name})
+            self._counts_from_s = now_s() + _UNCOUNTED_S
             return request
         stay = self._kept(request, counts, terms)
         if stay is None:

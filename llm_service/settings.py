@@ -8,7 +8,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from llm_service.engines import ENGINES
 from llm_service.engines.embedding import EMBEDDERS
-from llm_service.upstream_specs import UpstreamSpec, parse_names, parse_upstreams, sendable
+from llm_service.upstream_specs import UpstreamSpec, address, parse_names, parse_upstreams, sendable
 from shared.settings import ServiceSettings
 
 DEMO_MODEL = Path(__file__).resolve().parent / "demo_model" / "parley-demo.gguf"
@@ -189,6 +189,11 @@ class LlmSettings(ServiceSettings):
         if engine not in EMBEDDERS:
             raise ValueError(f"there is no embedding engine {engine!r}; known: {', '.join(EMBEDDERS)}")
         return engine
+
+    @field_validator("upstream_url", "embedding_upstream_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        return address(url)
 
     @field_validator("upstream_key")
     @classmethod

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import anyio
+from anyio.lowlevel import checkpoint
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
@@ -87,6 +88,7 @@ class EventTelling(Telling):
                 headers = [*_EVENT_HEADERS, *([_REPLAYED] if reading.is_replayed else [])]
                 async for piece in reading.pieces:
                     await voice.say(piece, headers)
+                    await checkpoint()  # a replay has all its pieces at once, and others want to be told something too
         except ParleyError as failure:
             if not voice.has_begun:
                 raise

@@ -8,7 +8,7 @@ breaker is given.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import httpx
@@ -17,6 +17,7 @@ from llm_service.core.answer import AnswerReader, Part
 from llm_service.core.breaker import Breaker, Outcome, Pass
 from llm_service.dialect import Dialect
 from llm_service.engines.base import Engine, Target
+from llm_service.engines.bodies import plain_bytes
 from llm_service.exchange import RETRY_AFTER_MS, SERVICE, parts_of, read_tail, typed
 from llm_service.settings import LlmSettings
 from llm_service.upstream_specs import Kind
@@ -90,7 +91,7 @@ class Upstream:
         with typed(deadline_s):
             response, reader = await self._dialect.ask(client, target, body, self._settings.answer_limit)
         try:
-            async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as chunks:
+            async with aclosing(plain_bytes(response)) as chunks:
                 yield chunks, reader
         finally:
             await response.aclose()  # closes the socket without waiting for the peer, under a cancel too

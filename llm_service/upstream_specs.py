@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -46,6 +47,11 @@ class UpstreamSpec(BaseModel):
     max_requests: int | None = Field(None, ge=1, le=10_000)
     answer_limit: int | None = Field(None, ge=1, le=100_000_000)
 
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        return address(url)
+
     @field_validator("key")
     @classmethod
     def _is_sendable(cls, key: SecretStr | None) -> SecretStr | None:
@@ -55,6 +61,18 @@ class UpstreamSpec(BaseModel):
         """The bounds that are its own."""
         names = ("connect_timeout_s", "first_token_timeout_s", "idle_timeout_s", "max_requests", "answer_limit")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def address(url: str) -> str:
+    """The address, when it can be connected to; ValueError for a port or a host that is none."""
+    try:
+        parts = httpx.URL(url)
+        is_sound = bool(parts.host) and (parts.port is None or 0 < parts.port < 65536)
+    except (httpx.InvalidURL, ValueError):
+        is_sound = False
+    if not is_sound:
+        raise ValueError("this is no address of a server")
+    return url
 
 
 def sendable(key: SecretStr | None) -> SecretStr | None:

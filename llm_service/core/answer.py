@@ -10,9 +10,10 @@ counts as a character at least; whatever is sent, a list comes back.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 _REASONS: dict[str, FinishReason] = {
@@ -23,6 +24,7 @@ _REASONS: dict[str, FinishReason] = {
 }
 _CONTEXT_CODES = ("context_length_exceeded", "exceed_context_size_error")
 _CONTEXT_WORDS = ("maximum context length", "context size", "context window")
+_MOST_TOKENS = 2**53  # more is no count
 _CALLS_LIMIT = 128  # tool calls of one answer; no model makes so many
 DONE = "[DONE]"
 LIMIT = 400_000
@@ -174,7 +176,7 @@ class AnswerReader:
 
 def failure_of(status: int, event: object) -> Failure:
     """The kind of an error: an HTTP status (0: none was given) and the body or event that came with it."""
-    text = json.dumps(event, ensure_ascii=False).lower()
+    text = _written(event).lower()
     if any(code in text for code in _CONTEXT_CODES) or (status in (0, 400) and _speaks_of_context(text)):
         return Failure.TOO_LONG
     known = {
@@ -205,6 +207,11 @@ def body_failure(status: int, body: bytes) -> Failure:
     """The kind of a refusal, from the status and the bytes of an HTTP answer."""
     text = body.decode("utf-8", "replace")
     return failure_of(status, _object(text) or text)
+
+
+def retry_ms(retry_after: str) -> int | None:
+    """What the header `Retry-After` asks for, in milliseconds; None where it tells no sensible number of seconds."""
+    return 1000 * int(retry_after) if re.fullmatch("[0-9]{1,5}", retry_after) else None
 
 
 def refuses_stream_options(status: int, body: bytes) -> bool:
@@ -264,7 +271,7 @@ def _call(given: object, place: int) -> ToolCallDelta | None:
         return None
     index, function = given.get("index"), given.get("function") or {}
     index = place if index is None else index
-    if not isinstance(index, int) or not 0 <= index < _CALLS_LIMIT or not isinstance(function, dict):
+    if not is_count(index) or index >= _CALLS_LIMIT or not isinstance(function, dict):
         return None
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else "" if arguments is None else json.dumps(arguments)
@@ -279,6 +286,14 @@ def _speaks_of_context(text: str) -> bool:
     return any(words in text for words in _CONTEXT_WORDS)
 
 
+def _written(event: object) -> str:
+    """An event as text, to look for words in; "" for one that is nested too deep to be written."""
+    try:
+        return json.dumps(event, ensure_ascii=False)
+    except RecursionError:
+        return ""
+
+
 def _object(payload: str) -> dict[str, Any] | None:
     try:
         found = json.loads(payload)
@@ -291,4 +306,9 @@ def _counts(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Usage(prompt, completion) if isinstance(prompt, int) and isinstance(completion, int) else None
+    return Usage(prompt, completion) if is_count(prompt) and is_count(completion) else None
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether it is a number of tokens; JSON's true and numbers beyond reason are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS

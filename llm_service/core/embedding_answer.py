@@ -9,6 +9,8 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llm_service.core.answer import is_count
+
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
@@ -35,7 +37,7 @@ def _read(one: object, place: int) -> tuple[int, "array[float] | None"]:
     if not isinstance(one, Mapping):
         return place, None
     index, numbers = one.get("index", place), one.get("embedding")
-    return index if isinstance(index, int) else -1, _vector(numbers)
+    return index if is_count(index) else -1, _vector(numbers)
 
 
 def _vector(numbers: object) -> "array[float] | None":
@@ -50,4 +52,4 @@ def _vector(numbers: object) -> "array[float] | None":
 
 def _tokens(usage: object) -> int:
     counts = usage if isinstance(usage, Mapping) else {}
-    return next((n for name in ("prompt_tokens", "total_tokens") if isinstance(n := counts.get(name), int)), 0)
+    return next((n for name in ("prompt_tokens", "total_tokens") if is_count(n := counts.get(name))), 0)

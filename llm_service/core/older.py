@@ -9,7 +9,7 @@ laws are those of the other reader (answer), and an answer is complete exactly w
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_service.core.answer import AnswerReader, Delta, Failed, Failure, Finished, Part, Usage, kind_of
+from llm_service.core.answer import AnswerReader, Delta, Failed, Failure, Finished, Part, Usage, is_count, kind_of
 from llm_service.core.markers import MarkerBreaker
 
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>", "<end_of_turn>", "</s>", "<|eom_id|>")
@@ -84,4 +84,4 @@ class CompletionReader(AnswerReader):
 
 def _counts(event: Mapping[str, Any]) -> Usage | None:
     prompt, completion = event.get("tokens_evaluated"), event.get("tokens_predicted")
-    return Usage(prompt, completion) if isinstance(prompt, int) and isinstance(completion, int) else None
+    return Usage(prompt, completion) if is_count(prompt) and is_count(completion) else None

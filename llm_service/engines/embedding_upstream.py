@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from llm_service.core.answer import Failure, body_failure
+from llm_service.core.answer import Failure, body_failure, retry_ms
 from llm_service.core.embedding_answer import Embedded, read_embedded
+from llm_service.engines.bodies import plain_bytes
 from llm_service.settings import LlmSettings
 from shared import threads
 from shared.errors import (
@@ -102,7 +103,7 @@ class UpstreamEmbedder:
         assert self._client is not None, "it is asked inside running()"
         async with self._client.stream("POST", self._address, json=body, headers=self._headers) as response:
             answer = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in plain_bytes(response):
                 answer += chunk
                 if len(answer) > _ANSWER_LIMIT_BYTES:
                     raise _error(Failure.GARBLED)
@@ -119,5 +120,4 @@ def _read(answer: bytes, count: int) -> Embedded | None:
 def _error(failure: Failure, retry_after: str = "") -> ParleyError:
     kind, sentence = _ERRORS[failure]
     waits = kind in (Overloaded, ServiceUnavailable)
-    retry_after_ms = 1000 * int(retry_after) if retry_after.isdecimal() else _RETRY_AFTER_MS if waits else None
-    return kind(sentence, service="llm", retry_after_ms=retry_after_ms)
+    return kind(sentence, service="llm", retry_after_ms=retry_ms(retry_after) or (_RETRY_AFTER_MS if waits else None))

@@ -11,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from llm_service.engines.base import Manner, Target
+from llm_service.engines.bodies import plain_bytes
 from shared.health import READY
 
 _LIST_LIMIT_BYTES = 4 * 1024 * 1024
@@ -64,7 +65,7 @@ class RemoteServer:
                 ) as response:
                     if response.status_code != 200:
                         return None
-                    async for chunk in response.aiter_bytes():
+                    async for chunk in plain_bytes(response):
                         body += chunk
                         if len(body) > _LIST_LIMIT_BYTES:
                             return None
@@ -87,7 +88,11 @@ def _names(body: bytes) -> tuple[str, ...] | None:
 
 def _id(model: Mapping[str, Any]) -> str:
     name = model.get("id")
-    return name if isinstance(name, str) and len(name) <= _NAME_LIMIT else ""
+    return name if isinstance(name, str) and len(name) <= _NAME_LIMIT and _is_tellable(name) else ""
+
+
+def _is_tellable(name: str) -> bool:
+    return name.isprintable() and not any(sign.isspace() for sign in name)
 
 
 def _base(url: str) -> str:

@@ -19,9 +19,11 @@ from llm_service.core.answer import (
     Usage,
     body_failure,
     failure_of,
+    is_count,
     lacks_model,
     lacks_route,
     refuses_stream_options,
+    retry_ms,
 )
 
 pytestmark = pytest.mark.core
@@ -324,3 +326,29 @@ GROK_MODEL = (
 )
 def test_a_missing_path_is_told_from_a_missing_model(status: int, body: bytes, what: str) -> None:
     assert (lacks_route(status, body), lacks_model(status, body)) == (what == "route", what == "model")
+
+
+@pytest.mark.parametrize("count", [-1, 2**53 + 1, 10**400, True, 1.0, "7", None])
+def test_what_is_no_count_of_tokens_is_not_told(count: object) -> None:
+    reader = AnswerReader()
+    reader.read(json.dumps({"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]}))
+    reader.read(json.dumps({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 1}}))
+
+    assert not is_count(count)
+    assert reader.conclude() == []
+
+
+@pytest.mark.parametrize(
+    ("header", "expected_ms"),
+    [("3", 3_000), ("0", 0), ("", None), ("-1", None), ("9" * 5_000, None), ("٣", None), ("Fri, 31 Dec 2027", None)],
+)
+def test_a_server_is_believed_that_asks_for_a_sensible_pause(header: str, expected_ms: int | None) -> None:
+    assert retry_ms(header) == expected_ms
+
+
+def test_an_error_that_is_nested_too_deep_is_an_error_all_the_same() -> None:
+    nested: object = "deep"
+    for _ in range(100_000):
+        nested = [nested]
+
+    assert failure_of(500, nested) is Failure.BROKEN

@@ -23,7 +23,12 @@ from openai import (
     RateLimitError,
 )
 from openai.types import Completion, CreateEmbeddingResponse
-from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionFunctionToolParam,
+    ChatCompletionMessageParam,
+)
 
 from llm_service.app import assemble, build_app
 from llm_service.demo_model.templates import read
@@ -36,6 +41,9 @@ from tests.support.llm import delta, refuses, sample, says, serving
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello how are you"}]
+TOOLS: list[ChatCompletionFunctionToolParam] = [
+    {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+]
 STORY: list[ChatCompletionMessageParam] = [{"role": "user", "content": "would you tell me a long story about a fox"}]
 PERSONA = next(one["prompt"] for one in read("corpus")["personas"] if one["id"] == "sun_wukong")
 HOUSES = ("here", "through another Parley")
@@ -72,10 +80,18 @@ async def until_ready(client: AsyncOpenAI) -> None:
 
 
 @pytest.fixture(scope="module")
-async def houses(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, House]]:
+def engine() -> str:
+    """What writes the answers of the first house."""
     pytest.importorskip("xllamacpp")
+    return "llama_server"
+
+
+@pytest.fixture(scope="module")
+async def houses(
+    anyio_backend: str, engine: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, House]]:
     folder = bert_folder(tmp_path_factory.mktemp("models") / "tiny")
-    here = LlmSettings(context_tokens=512, slots=2, start_wait_s=20, embedding_path=folder)
+    here = LlmSettings(engine=engine, context_tokens=512, slots=2, start_wait_s=20, embedding_path=folder)
     async with serving(build_app(here)) as address:
         there = LlmSettings(
             engine="openai",
@@ -89,7 +105,7 @@ async def houses(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -
             await until_ready(direct)
             await until_ready(through)
             yield {
-                HOUSES[0]: House(direct, here.public_name, "llama_server"),
+                HOUSES[0]: House(direct, here.public_name, engine),
                 HOUSES[1]: House(through, there.public_name, "openai"),
             }
 
@@ -141,7 +157,7 @@ async def test_a_limit_of_tokens_is_kept_and_said(house: House) -> None:
     assert told.usage.completion_tokens == 5
 
 
-async def test_closing_a_stream_ends_the_generation(house: House) -> None:
+async def test_closing_a_stream_ends_the_generation(house: House, houses: dict[str, House]) -> None:
     stream = await house.client.chat.completions.create(
         model=house.model, messages=STORY, stream=True, extra_body={"max_tokens": 400}
     )
@@ -150,7 +166,7 @@ async def test_closing_a_stream_ends_the_generation(house: House) -> None:
     await stream.close()
 
     with anyio.fail_after(20):
-        while any(sample("parley_llm_running", engine=engine) for engine in ("llama_server", "openai")):
+        while any(sample("parley_llm_running", engine=one.engine) for one in houses.values()):
             await anyio.lowlevel.checkpoint()
 
 
@@ -199,6 +215,34 @@ async def test_a_request_out_of_bounds_is_refused_with_the_field_that_is_wrong(h
         await house.client.chat.completions.create(model=house.model, messages=HELLO, temperature=3)
 
     assert (refusal.value.code, refusal.value.param) == ("invalid_message", "temperature")
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_a_model_whose_template_knows_no_tools_is_told_of_none_and_answers(house: House, choice: str) -> None:
+    create = house.client.chat.completions.create
+    asked: dict[str, Any] = {"model": house.model, "messages": HELLO, "max_tokens": 40, "temperature": 0}
+    tooled = {**asked, "tools": TOOLS, "tool_choice": choice}
+    plain: ChatCompletion = await create(**asked)
+    told: ChatCompletion = await create(**tooled)
+    chunks: list[ChatCompletionChunk] = [strict(chunk) async for chunk in await create(**tooled, stream=True)]
+
+    assert strict(told).choices[0].message.tool_calls is None
+    assert told.choices[0].message.content == plain.choices[0].message.content
+    assert (told.choices[0].finish_reason, told.usage) == (plain.choices[0].finish_reason, plain.usage)
+    assert [chunk.choices[0].delta.tool_calls for chunk in chunks] == [None] * len(chunks)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == plain.choices[0].message.content
+
+
+async def test_a_talk_in_which_tools_were_called_goes_on(house: House) -> None:
+    call = {"id": "call-1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    talk: list[Any] = [
+        *HELLO,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call-1", "content": "rain"},
+    ]
+    told = await house.client.chat.completions.create(model=house.model, messages=talk, max_tokens=20)
+
+    assert (strict(told).choices[0].message.content or "").strip()
 
 
 async def test_a_text_is_completed_whole(house: House) -> None:

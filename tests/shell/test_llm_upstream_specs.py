@@ -149,3 +149,9 @@ def test_an_engine_key_that_no_header_can_carry_is_refused() -> None:
 
 def test_servers_that_are_made_in_code_are_taken_as_they_are() -> None:
     assert LlmSettings.model_validate({"engine": "fake", "upstreams": [spec()]}).upstreams == (spec(),)
+
+
+@pytest.mark.parametrize("url", ["http://h:abc", "http://h:80:90", "http://h:99999", "http://[::1", "http://h:0"])
+def test_an_address_that_nobody_can_connect_to_is_told_by_its_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"b.*url"):
+        parse_upstreams(f"b={url}")
