@@ -6,7 +6,9 @@ where it is quietest, and the first piece is not read again. Where it is cut dep
 
 import re
 from dataclasses import dataclass, replace
+from functools import reduce
 
+from asr_service.core.languages import between
 from asr_service.engines.base import SAMPLE_BYTES, SAMPLE_RATE, Result, Span
 from asr_service.engines.funasr_models import (
     SHORTEST_SAMPLES,
@@ -19,7 +21,6 @@ from asr_service.engines.sound import Samples, as_samples, cut_samples, spoken
 LONGEST_SAMPLES = 30 * SAMPLE_RATE
 TAG = re.compile(r"<\|([^|>]*)\|>")
 NOTHING = "nospeech"
-UNSPACED = re.compile(r"[\u2e80-\ua4cf\uf900-\ufaff\uff00-\uffef]")  # Chinese and Japanese are written without spaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,4 @@ class WindowStretch:
 
 def joined(texts: list[str]) -> str:
     """The texts in a row, with a space where words meet."""
-    whole = ""
-    for text in texts:
-        is_tight = not whole or (UNSPACED.match(whole[-1]) and UNSPACED.match(text[0]))
-        whole += text if is_tight else f" {text}"
-    return whole
+    return reduce(lambda whole, text: whole + between(whole, text) + text, texts, "")

@@ -17,7 +17,6 @@ Run: python -m tests.bench.llm_long. The last line is JSON; `ratio` is that of t
 
 import json
 import math
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -30,15 +29,14 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx
-import uvicorn
 from anyio.abc import SocketAttribute, SocketStream
-from fastapi import FastAPI
 
 from llm_service.app import assemble
 from llm_service.engines import load
 from llm_service.engines.base import Engine, Target
 from llm_service.settings import LlmSettings
 from tests.bench import random_gguf
+from tests.support.llm import serving
 
 CHAT = "/v1/chat/completions"
 TURNS = 500
@@ -140,31 +138,6 @@ class Heard:
                 return
             self._pending = rest[length_bytes:]
             yield first.split()[1], rest[:length_bytes]
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = anyio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_up.set()
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """The address at which the app is served. Small writes go out at once, as they do when the service runs alone."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        await server.is_up.wait()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
 
 
 @asynccontextmanager

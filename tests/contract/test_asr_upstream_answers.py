@@ -7,20 +7,14 @@ import pytest
 from asr_service.engines.base import Recogniser, Result, Span, Task, Word
 from asr_service.engines.openai_upstream import LANES, LONGEST_SAMPLES, UpstreamEngine
 from asr_service.engines.upstream_http import Upstream, UpstreamFailed
-from tests.support.asr_upstreams import Reply, StandIn
+from tests.support.asr_upstreams import KEY, SOUND, Reply, StandIn, begun, opened
 from tests.support.speech import noise, silence, tone
 
 pytestmark = pytest.mark.contract
 
-KEY = "sk-do-not-tell"
 SECOND = 16_000  # samples
-SOUND = tone(1_000)
 VERBOSE = {"response_format": ["verbose_json"]}
 WORDS = VERBOSE | {"timestamp_granularities[]": ["segment", "word"]}
-
-
-def opened(url: str, language: str = "en", timeout_s: float = 10.0) -> UpstreamEngine:
-    return UpstreamEngine(Upstream(url, KEY, "whisper-9", timeout_s, LANES), language)
 
 
 @pytest.fixture
@@ -39,12 +33,6 @@ def engine(server: StandIn) -> Iterator[UpstreamEngine]:
 @pytest.fixture
 def recogniser(engine: UpstreamEngine) -> Recogniser:
     return engine.open()
-
-
-def begun(recogniser: Recogniser, task: Task = Task("en"), pcm: bytes = SOUND) -> Recogniser:  # noqa: B008  # is frozen
-    recogniser.start(task)
-    recogniser.hear(pcm)
-    return recogniser
 
 
 def forms(server: StandIn) -> list[dict[str, list[str]]]:

@@ -9,25 +9,15 @@ from typing import Any
 import pytest
 
 from asr_service.core.languages import NAMES
-from asr_service.engines.base import Engine, Recogniser, Result, Task
+from asr_service.engines.base import Engine, Recogniser, Result
 from asr_service.engines.openai_upstream import LANES, UpstreamEngine, load
 from asr_service.engines.upstream_http import MOST_BYTES, Upstream, UpstreamBusy, UpstreamFailed, seconds
 from asr_service.settings import AsrSettings
-from tests.support.asr_upstreams import Reply, StandIn
+from tests.support.asr_upstreams import KEY, SOUND, Reply, StandIn, begun, opened
 from tests.support.house_processes import free_ports
-from tests.support.speech import noise, tone
+from tests.support.speech import noise
 
 pytestmark = pytest.mark.contract
-
-KEY = "sk-do-not-tell"
-SECOND = 16_000  # samples
-SOUND = tone(1_000)
-VERBOSE = {"response_format": ["verbose_json"]}
-WORDS = VERBOSE | {"timestamp_granularities[]": ["segment", "word"]}
-
-
-def opened(url: str, language: str = "en", timeout_s: float = 10.0) -> UpstreamEngine:
-    return UpstreamEngine(Upstream(url, KEY, "whisper-9", timeout_s, LANES), language)
 
 
 @pytest.fixture
@@ -46,18 +36,6 @@ def engine(server: StandIn) -> Iterator[UpstreamEngine]:
 @pytest.fixture
 def recogniser(engine: UpstreamEngine) -> Recogniser:
     return engine.open()
-
-
-def begun(recogniser: Recogniser, task: Task = Task("en"), pcm: bytes = SOUND) -> Recogniser:  # noqa: B008  # is frozen
-    recogniser.start(task)
-    recogniser.hear(pcm)
-    return recogniser
-
-
-def forms(server: StandIn) -> list[dict[str, list[str]]]:
-    """What was asked for, the model and the language aside."""
-    aside = ("model", "language")
-    return [{name: value for name, value in one.fields.items() if name not in aside} for one in server.asked]
 
 
 # Servers without room

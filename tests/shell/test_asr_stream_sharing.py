@@ -1,7 +1,5 @@
 """Streams that share recognisers, wait for a decode that stalls, and leave in the middle of one."""
 
-import threading
-
 import pytest
 from anyio import to_thread, wait_all_tasks_blocked
 
@@ -12,7 +10,7 @@ from asr_service.hearing import Hearing
 from asr_service.stream import Stream
 from shared.errors import Overloaded
 from shared.wire.asr import AsrOut, Endpoint, Final, Flush, Partial, SpeechStarted
-from tests.support.asr import MemoryPeer, running, stream, told_after
+from tests.support.asr import Gate, MemoryPeer, running, stream, told_after
 from tests.support.speech import silence, tone
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
@@ -88,67 +86,46 @@ async def test_a_peer_that_leaves_while_it_waits_for_a_recogniser_takes_none() -
 
 
 async def test_a_peer_that_leaves_while_a_step_runs_waits_for_the_step() -> None:
-    is_running, may_end = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        if is_open:
-            is_running.set()
-            may_end.wait()
-
-    is_open = False
-    async with running(FakeEngine(WORDS, on_step=hold)) as scheduler:
-        is_open = True
+    gate = Gate()
+    async with running(FakeEngine(WORDS, on_step=gate.pass_through)) as scheduler:
+        gate.shut()
         async with stream(scheduler) as peer:
             peer.say(tone(300))
-            await to_thread.run_sync(is_running.wait)
+            await to_thread.run_sync(gate.reached.wait)
             peer.leave()
             await wait_all_tasks_blocked()
 
             assert scheduler.recognisers.idle == 0, "a recogniser in use is nobody else's"
-            may_end.set()
+            gate.open()
         assert scheduler.recognisers.idle == 1
 
 
 async def test_speech_is_heard_on_while_a_decode_stalls() -> None:
-    is_stalling, may_end = threading.Event(), threading.Event()
-
-    def stall() -> None:
-        if is_open:
-            is_stalling.set()
-            may_end.wait()
-
-    is_open = False
-    async with running(FakeEngine(WORDS, on_step=stall)) as scheduler:
-        is_open = True
+    gate = Gate()
+    async with running(FakeEngine(WORDS, on_step=gate.pass_through)) as scheduler:
+        gate.shut()
         async with stream(scheduler) as peer:
             peer.say(tone(300))
-            await to_thread.run_sync(is_stalling.wait)
+            await to_thread.run_sync(gate.reached.wait)
             peer.say(tone(200), silence(1_000))
             ended = await peer.until(Endpoint)
             assert not finals(peer.told)
-            may_end.set()
+            gate.open()
             final = await peer.until(Final)
 
     assert (ended.at_samples, final.text) == (500 * MS, "one two")
 
 
 async def test_who_speaks_after_a_burst_is_heard_on_while_a_decode_stalls() -> None:
-    is_stalling, may_end = threading.Event(), threading.Event()
-
-    def stall() -> None:
-        if is_open:
-            is_stalling.set()
-            may_end.wait()
-
-    is_open = False
-    async with running(FakeEngine(WORDS, on_step=stall)) as scheduler:
-        is_open = True
+    gate = Gate()
+    async with running(FakeEngine(WORDS, on_step=gate.pass_through)) as scheduler:
+        gate.shut()
         async with stream(scheduler) as peer:
             peer.say(silence(60_000), tone(300))
-            await to_thread.run_sync(is_stalling.wait)
+            await to_thread.run_sync(gate.reached.wait)
             peer.say(tone(200), silence(1_000))
             await peer.until(Endpoint)  # within seconds: the test's own timeout is shorter than the burst
-            may_end.set()
+            gate.open()
             assert (await peer.until(Final)).text == "one two"
 
 

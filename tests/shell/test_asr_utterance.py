@@ -1,6 +1,5 @@
 """An utterance and the scheduler: what a step takes, when text is news, and what becomes of the recogniser."""
 
-import threading
 from collections.abc import Sequence
 
 import pytest
@@ -14,33 +13,12 @@ from asr_service.engines.base import Engine, Result, Span, Step, Task, Word
 from asr_service.engines.fake import DEFAULT_SCRIPT, FakeEngine, FakeRecogniser, Line
 from asr_service.scheduler import DecodeScheduler
 from asr_service.utterance import LONGEST_STEP_BYTES, Reading, Utterance
-from tests.support.asr import running
+from tests.support.asr import Gate, running
 from tests.support.speech import cut, tone
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
 MS = 16  # samples
-
-
-class Gate:
-    """Stops the threads that come to it while it is shut; one recogniser may have a gate of its own."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self._open = threading.Event()
-        self._open.set()
-
-    def shut(self) -> None:
-        self.reached.clear()
-        self._open.clear()
-
-    def open(self) -> None:
-        self._open.set()
-
-    def pass_through(self) -> None:
-        if not self._open.is_set():
-            self.reached.set()
-            self._open.wait()
 
 
 class WindowEngine(FakeEngine):

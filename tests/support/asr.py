@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -78,6 +79,27 @@ class MemoryPeer:
     def close(self) -> None:
         self._to_stream.close()
         self._inbound.close()
+
+
+class Gate:
+    """Stops the threads that come to it while it is shut, as a decode that stalls does."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+        self._open.set()
+
+    def shut(self) -> None:
+        self.reached.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def pass_through(self) -> None:
+        if not self._open.is_set():
+            self.reached.set()
+            self._open.wait()
 
 
 @asynccontextmanager

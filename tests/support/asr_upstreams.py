@@ -17,8 +17,26 @@ from typing import Any
 
 import httpx
 
+from asr_service.engines.base import Recogniser, Task
+from asr_service.engines.openai_upstream import LANES, UpstreamEngine
+from asr_service.engines.upstream_http import Upstream
 from tests.support.house_processes import TOP, free_ports
-from tests.support.speech import RATE
+from tests.support.speech import RATE, tone
+
+KEY = "sk-do-not-tell"
+SOUND = tone(1_000)
+
+
+def opened(url: str, language: str = "en", timeout_s: float = 10.0) -> UpstreamEngine:
+    """The engine for a server."""
+    return UpstreamEngine(Upstream(url, KEY, "whisper-9", timeout_s, LANES), language)
+
+
+def begun(recogniser: Recogniser, task: Task = Task("en"), pcm: bytes = SOUND) -> Recogniser:  # noqa: B008  # is frozen
+    """The recogniser, with a stretch that has begun."""
+    recogniser.start(task)
+    recogniser.hear(pcm)
+    return recogniser
 
 
 @contextmanager

@@ -257,7 +257,7 @@ def test_a_long_stretch_reads_the_same_however_often_it_was_read(sense_voice: En
     [
         (["今天，", "很好。"], "今天，很好。"),
         (["one", "two"], "one two"),
-        (["今天", "ok", "好"], "今天 ok 好"),
+        (["今天", "ok", "好"], "今天ok好"),
         ([], ""),
     ],
 )
