@@ -19,7 +19,7 @@ from tts_service.voices import voice_routes
 
 def build_app(settings: TtsSettings, engine: Engine | None = None) -> FastAPI:
     """The service; `engine` replaces the one that the settings name. Nothing is loaded before its lifespan begins."""
-    synthesiser = Synthesiser(settings, engine or engines.load(settings.engine))
+    synthesiser = Synthesiser(settings, engine or engines.load(settings.engine, settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -26,10 +26,11 @@ from shared.wire.tts import Done, SegmentStarted, TtsError
 from tts_service.audio import gather, polish, silence
 from tts_service.core.segmenter import Segment, Segmenter
 from tts_service.core.speakable import speakable
-from tts_service.engines.base import Slot, SynthesisRequest
+from tts_service.engines.base import Reference, Slot, Speaker, SynthesisRequest
 from tts_service.outbox import Bell, Lane
 from tts_service.settings import TtsSettings
 from tts_service.slots import Slots, Urgency
+from tts_service.speakers import Speakers
 
 TEXT_LIMIT_CHARS: Final = 20_000  # of one reply
 BLOCKS_AHEAD: Final = 4  # between the engine's thread and the lane
@@ -42,20 +43,23 @@ Outcome = Literal["completed", "cancelled", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a reply is spoken: what an engine's request has besides the text."""
+    """How a reply is spoken: what an engine's request has besides the text. A reference stands for the voice."""
 
     language: str
     voice: str | None
     speed: float
+    instruction: str | None = None
+    reference: Reference | None = None
 
 
 class Reply:
     """Text goes in with `add` and `end`, which never wait; `run` speaks it, in a task of its own."""
 
-    def __init__(self, manner: Manner, lane: Lane, slots: Slots, settings: TtsSettings) -> None:
+    def __init__(self, manner: Manner, lane: Lane, slots: Slots, speakers: Speakers, settings: TtsSettings) -> None:
         self._manner = manner
         self._lane = lane
         self._slots = slots
+        self._speakers = speakers
         self._lead_ms = settings.lead_ms
         self._idle_s = settings.idle_flush_ms / 1000
         max_chars = min(settings.max_chars, slots.engine.capabilities.max_chars)
@@ -159,7 +163,9 @@ class Reply:
         await checkpoint()  # what was cancelled in this moment is not begun
         async with self._slots.slot(self._urgency) as slot:
             granted_s = now_s()
-            make = partial(self._blocks, slot, text)
+            reference = self._manner.reference
+            speaker = await self._speakers.of(reference, slot) if reference else None
+            make = partial(self._blocks, slot, text, speaker)
             async with iterate(make, BLOCKS_AHEAD, self._slots.limiter) as blocks:
                 async for pcm in blocks:
                     if not made_samples:
@@ -188,9 +194,10 @@ class Reply:
             )
         )
 
-    def _blocks(self, slot: Slot, text: str, stop: StopToken) -> Iterator[bytes]:
+    def _blocks(self, slot: Slot, text: str, speaker: Speaker | None, stop: StopToken) -> Iterator[bytes]:
         """Runs on the slot's thread."""
-        request = SynthesisRequest(text, self._manner.language, self._manner.voice, self._manner.speed)
+        manner = self._manner
+        request = SynthesisRequest(text, manner.language, manner.voice, manner.speed, speaker, manner.instruction)
         with closing(slot.synthesise(request, stop)) as blocks:
             polished = polish(blocks, self._slots.engine.sample_rate, self._lane.sample_rate)
             yield from gather(polished, self._lane.sample_rate)

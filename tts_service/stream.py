@@ -115,7 +115,9 @@ class Stream:
             limit = self._synthesiser.settings.max_replies_per_stream
             if len(self._outbox) >= limit:
                 raise Overloaded(f"A connection speaks at most {limit} replies at once.", service="tts")
-            manner = self._synthesiser.manner(language=start.language, voice=start.voice, speed=start.speed)
+            manner = self._synthesiser.manner(
+                language=start.language, voice=start.voice, speed=start.speed, instruction=start.instruction
+            )
         except ParleyError as refusal:
             self._outbox.say(tts_error(refusal, reply_id))
             self._outbox.say(Done(reply_id=reply_id, outcome="failed", total_samples=0))

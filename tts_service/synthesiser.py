@@ -4,7 +4,7 @@ import logging
 
 import anyio
 
-from shared.errors import EngineFailed, InvalidMessage, ServiceUnavailable
+from shared.errors import EngineFailed, InvalidMessage, ServiceUnavailable, Unsupported
 from shared.health import READY
 from tts_service.admission import Admission
 from tts_service.engines.base import Engine
@@ -12,6 +12,7 @@ from tts_service.outbox import Lane
 from tts_service.reply import Manner, Reply
 from tts_service.settings import TtsSettings
 from tts_service.slots import Slots
+from tts_service.speakers import Speakers
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Synthesiser:
         self.engine = engine
         self.admission = Admission(settings.max_streams)
         self.slots = Slots(engine, settings.slots, settings.max_streams * settings.max_replies_per_stream)
+        self.speakers = Speakers()
         self._state = "The speech engine is loading."
 
     async def load(self) -> None:
@@ -56,12 +58,14 @@ class Synthesiser:
         if self._state != READY:
             raise ServiceUnavailable(self._state, service="tts", retry_after_ms=1000)
 
-    def manner(self, *, language: str, voice: str | None, speed: float) -> Manner:
+    def manner(self, *, language: str, voice: str | None, speed: float, instruction: str | None = None) -> Manner:
         """How to speak what a client asked for. Raises InvalidMessage when there is no such voice."""
+        if instruction and not self.engine.capabilities.has_instruction:
+            raise Unsupported("The speech engine takes no instructions.", service="tts", param="instruction")
         if voice is not None and not self.engine.has_voice(voice):
             raise InvalidMessage(f"There is no voice called {voice!r}.", service="tts", param="voice")
-        return Manner(language, voice or self.settings.default_voice, speed)
+        return Manner(language, voice or self.settings.default_voice, speed, instruction)
 
     def reply(self, manner: Manner, lane: Lane) -> Reply:
         """A reply to be run in a task of the caller."""
-        return Reply(manner, lane, self.slots, self.settings)
+        return Reply(manner, lane, self.slots, self.speakers, self.settings)

@@ -26,6 +26,9 @@ class Start(Message):
     sample_rate: int = Field(
         SPEECH_RATE, ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE, description="Of the PCM16 sent back, Hz."
     )
+    instruction: str | None = Field(
+        None, max_length=500, description="How it is to be spoken, in words; refused by an engine that takes none."
+    )
 
 
 class Text(Message):

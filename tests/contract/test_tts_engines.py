@@ -21,6 +21,7 @@ from tts_service import engines
 from tts_service.engines.base import Engine, Slot, SynthesisRequest
 from tts_service.engines.espeak import EspeakEngine, EspeakSlot
 from tts_service.engines.espeak_voices import OPENAI, VoiceBook, legible_runs
+from tts_service.settings import TtsSettings
 
 pytestmark = pytest.mark.contract
 
@@ -32,7 +33,7 @@ PIPE_BYTES = 65_536
 
 @pytest.fixture(scope="module", params=list(engines.ENGINES))
 def engine(request: pytest.FixtureRequest) -> Engine:
-    engine = engines.load(request.param)
+    engine = engines.load(request.param, TtsSettings())
     engine.start()
     return engine
 

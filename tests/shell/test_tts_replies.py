@@ -21,6 +21,7 @@ from tts_service.outbox import Outbox
 from tts_service.reply import TEXT_LIMIT_CHARS, Manner, Reply
 from tts_service.settings import TtsSettings
 from tts_service.slots import Slots
+from tts_service.speakers import Speakers
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
@@ -41,7 +42,7 @@ class Stage:
         self, reply_id: str, lead_ms: int = 60_000, idle_flush_ms: int = NEVER_MS, rate: int = SAMPLE_RATE
     ) -> Reply:
         settings = TtsSettings(lead_ms=lead_ms, idle_flush_ms=idle_flush_ms)
-        reply = Reply(MANNER, self.outbox.open(reply_id, rate), self.slots, settings)
+        reply = Reply(MANNER, self.outbox.open(reply_id, rate), self.slots, Speakers(), settings)
         self.tasks.start_soon(reply.run)
         return reply
 

@@ -3,12 +3,16 @@
 A slot makes one segment at a time. `synthesise` yields blocks of PCM16 mono as they are made; it looks at the stop
 token at least once a block, and whether it ended, was stopped, closed or failed, the slot is free for the next request
 when it returns. Failures are EngineFailed; any other exception is a fault of the adapter.
+
+What an engine cannot do stands in its capabilities, so that it is refused, or done by the service, before any sound.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
+from shared.errors import Unsupported
 from shared.threads import StopToken
 
 
@@ -29,16 +33,47 @@ class Capabilities:
     voices: tuple[Voice, ...]
     max_chars: int  # of one request; the caller cuts longer text
     streaming: Literal["whole", "sentence", "chunk"]  # how early the first block comes
+    can_clone: bool = False  # it speaks like a reference, once its slot has prepared it
+    has_speed: bool = True  # it keeps to a request's speed; else the service changes the speed of what it made
+    has_instruction: bool = False  # it keeps to a request's instruction
+    reads_numbers: bool = False  # it says numbers, dates and units itself; else the service writes them as words
+    version: str = ""  # of its weights: what was prepared by one version is of no use to another
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """How a voice of one's own sounds: a recording (WAV, PCM16 mono, 16 kHz or more, 3 to 30 s) and what is said in it.
+
+    `revision` names both: another recording or another text has another one.
+    """
+
+    revision: str
+    path: Path = field(repr=False)
+    transcript: str = field(repr=False)  # may be empty when nobody wrote it down
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """What a slot prepared of a reference: bytes that any slot of the same engine and version understands."""
+
+    revision: str
+    prepared: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SynthesisRequest:
-    """One segment: speakable text, its language (BCP 47), a voice or none, and the speed (1.0 is usual)."""
+    """One segment: speakable text, its language (BCP 47), a voice or none, and the speed (1.0 is usual).
+
+    `speaker` stands for `voice` where there is one; `instruction` says in words how it is to be spoken.
+    """
 
     text: str
     language: str = "en"
     voice: str | None = None
     speed: float = 1.0
+    speaker: Speaker | None = None
+    instruction: str | None = None
 
 
 class Slot(Protocol):
@@ -48,9 +83,21 @@ class Slot(Protocol):
         """Blocks of PCM16 at the engine's rate. Raises EngineFailed."""
         ...
 
+    def prepare(self, reference: Reference) -> bytes:
+        """What makes a speaker of a reference. Raises EngineFailed; Unsupported by an engine that cannot clone."""
+        ...
+
     def close(self) -> None:
         """Give back what the slot holds; a second call does nothing."""
         ...
+
+
+class ClonesNothing:
+    """The part of a slot whose engine has voices of its own alone."""
+
+    def prepare(self, reference: Reference) -> bytes:
+        """Raises Unsupported."""
+        raise Unsupported("The speech engine has no voices but its own.", service="tts", param="voice")
 
 
 class Engine(Protocol):

@@ -12,9 +12,10 @@ from shared.clock import thread_now_s
 from shared.errors import EngineFailed
 from shared.metrics import ENGINE_RESTARTS
 from shared.threads import StopToken
-from tts_service.engines.base import Capabilities, SynthesisRequest
+from tts_service.engines.base import Capabilities, ClonesNothing, SynthesisRequest
 from tts_service.engines.espeak_pipe import ChildGone, EspeakPipe, VoiceRefused
 from tts_service.engines.espeak_voices import Chosen, VoiceBook, legible_runs
+from tts_service.settings import TtsSettings
 
 USUAL_RATE: Final = 175  # words a minute
 SLOWEST_RATE: Final = 80  # espeak reads anything lower as this: a speed of 0.46
@@ -29,7 +30,7 @@ WARM_UP: Final = {"en-us": "One.", "cmn": "一", "ko": "일", "ja": "いち"}  #
 _Clock = Callable[[], float]  # monotonic seconds, read on the slot's thread, where there is no event loop
 
 
-class EspeakSlot:
+class EspeakSlot(ClonesNothing):
     """One child, one request at a time."""
 
     def __init__(self, clock_s: _Clock = thread_now_s) -> None:
@@ -171,5 +172,5 @@ class EspeakEngine:
         return slot
 
 
-def load() -> EspeakEngine:
+def load(_: TtsSettings) -> EspeakEngine:
     return EspeakEngine()

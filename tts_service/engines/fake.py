@@ -12,7 +12,8 @@ from typing import Final
 
 from shared.errors import EngineFailed
 from shared.threads import StopToken
-from tts_service.engines.base import Capabilities, SynthesisRequest, Voice
+from tts_service.engines.base import Capabilities, Reference, SynthesisRequest, Voice
+from tts_service.settings import TtsSettings
 
 FAILS: Final = "boom"
 SAMPLE_RATE: Final = 16_000
@@ -32,11 +33,18 @@ class FakeEngine:
     name = "fake"
     sample_rate = SAMPLE_RATE
     capabilities = Capabilities(
-        languages=("en", "zh", "ko"), voices=(Voice("tone", "", "A tone"),), max_chars=1000, streaming="chunk"
+        languages=("en", "zh", "ko"),
+        voices=(Voice("tone", "", "A tone"),),
+        max_chars=1000,
+        streaming="chunk",
+        can_clone=True,
+        has_instruction=True,
+        version="1",
     )
 
     def __init__(self) -> None:
         self.requests: list[SynthesisRequest] = []
+        self.prepared: list[Reference] = []
         self.blocks_made = 0
         self.running = 0
         self.open_slots = 0
@@ -103,11 +111,16 @@ class FakeSlot:
         finally:
             engine.note(None)
 
+    def prepare(self, reference: Reference) -> bytes:
+        """The revision itself: whoever looks at a request finds out whose voice it was."""
+        self._engine.prepared.append(reference)
+        return reference.revision.encode()
+
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
             self._engine.open_slots -= 1
 
 
-def load() -> FakeEngine:
+def load(_: TtsSettings) -> FakeEngine:
     return FakeEngine()
