@@ -39,8 +39,8 @@ def build_app(settings: GatewaySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(settings.database_url))
-            llm = LlmClient(settings.llm_url, settings.connect_timeout_s, settings.first_token_timeout_s)
-            stack.push_async_callback(llm.aclose)
+            client = LlmClient(settings.llm_url, settings.connect_timeout_s, settings.first_token_timeout_s)
+            llm = await stack.enter_async_context(client.opened())
             readiness.checks["store"] = store.ready
             watch = ServiceWatch(_services(settings))
             readiness.checks.update({name: watch.check(name) for name in _services(settings)})

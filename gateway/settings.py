@@ -25,9 +25,15 @@ class GatewaySettings(ServiceSettings):
     max_sessions: int = Field(16, ge=1, le=10_000, description="Sessions at once; one more is refused at once.")
     speculates: bool = Field(True, description="Prepare answers at the first pause that could be the end.")
     reply_max_tokens: int = Field(320, ge=1, le=8_192, description="Longest answer, in tokens of the model.")
-    history_max_turns: int = Field(8, ge=1, le=200, description="Earlier turns that a prompt may hold.")
+    history_max_turns: int = Field(
+        200, ge=1, le=2_000, description="Earlier turns of a session that are remembered; the oldest quarter goes."
+    )
     history_max_chars: int = Field(
-        1_000, ge=200, le=200_000, description="Characters of earlier turns in a prompt; the demo model holds no more."
+        64_000,
+        ge=200,
+        le=200_000,
+        description="Characters of earlier turns that are remembered. A limit for memory and requests, wider than what "
+        "most models read: the llm_service leaves out what its model cannot read (LLM_TRIM).",
     )
     lead_ms: int = Field(2_000, ge=200, le=30_000, description="Audio sent ahead of what was heard.")
     connect_timeout_s: float = Field(1.5, gt=0, le=60, description="How long a service may take to accept.")

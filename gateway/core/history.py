@@ -1,25 +1,38 @@
 """What the next prompt remembers: what the person said, and what they *heard* of each answer.
 
+How much of it a model can read is decided by the llm_service, which counts tokens; the bounds here are wide, and keep
+memory and requests small. What outgrows them is cut to three quarters at once, not turn by turn: the prompt's beginning
+then stays the same for many turns, and a server that keeps what it has read reads only the new end.
+
 Laws (tests/core/test_gateway_history.py): the persona comes first, then user and assistant in turn, the newest question
 last; nothing stands there that was not said or heard; the whole never grows beyond its bounds, the persona and the
-newest question excepted, which are never cut.
+newest question excepted, which are never cut; while a bound cuts nothing, a prompt begins with all that stood before
+the newest question of the one before.
 """
 
 from collections import deque
+
+_KEPT_SHARE = (3, 4)
 
 
 class History:
     """The turns of a conversation: at most `max_turns`, with the newest question at most `max_chars` characters."""
 
-    def __init__(self, system_prompt: str, max_turns: int = 8, max_chars: int = 2000) -> None:
+    def __init__(self, system_prompt: str, max_turns: int = 200, max_chars: int = 64_000) -> None:
         self._system_prompt = system_prompt
+        self._max_turns = max_turns
         self._max_chars = max_chars
-        self._turns: deque[tuple[str, str]] = deque(maxlen=max_turns)
+        self._turns: deque[tuple[str, str]] = deque()
+        self._chars = 0
 
     def add(self, user_text: str, heard_text: str) -> None:
         """Keep a turn. One without a question is none."""
-        if user_text.strip():
-            self._turns.append((user_text, heard_text))
+        if not user_text.strip():
+            return
+        self._turns.append((user_text, heard_text))
+        self._chars += len(user_text) + len(heard_text)
+        if len(self._turns) > self._max_turns or self._chars > self._max_chars:
+            self._forget_oldest()
 
     def messages(self, user_text: str) -> list[dict[str, str]]:
         """The messages (of the OpenAI API) that ask `user_text`; the oldest turns are left out until the rest fits."""
@@ -34,6 +47,13 @@ class History:
         """Somebody else answers from now on, and remembers nothing."""
         self._system_prompt = system_prompt
         self._turns.clear()
+        self._chars = 0
+
+    def _forget_oldest(self) -> None:
+        share, of = _KEPT_SHARE
+        most_turns, most_chars = -(-share * self._max_turns // of), share * self._max_chars // of
+        while len(self._turns) > most_turns or self._chars > most_chars:
+            self._chars -= sum(map(len, self._turns.popleft()))
 
 
 def _asked(turns: list[tuple[str, str]], user_text: str) -> list[dict[str, str]]:

@@ -64,6 +64,34 @@ def test_of_too_many_turns_the_oldest_are_forgotten() -> None:
     assert [message["content"] for message in kept.messages("q5")[1:]] == ["q3", "a3", "q4", "a4", "q5"]
 
 
+def test_of_too_many_turns_a_quarter_is_forgotten_at_once() -> None:
+    kept = history(*((f"q{i}", f"a{i}") for i in range(9)), max_turns=8)
+    starts = []
+    for i in range(9, 13):
+        starts.append(kept.messages("now")[1])
+        kept.add(f"q{i}", f"a{i}")
+    assert starts == [user("q3")] * 3 + [user("q6")]
+
+
+def test_of_too_much_text_a_quarter_is_forgotten_at_once() -> None:
+    kept = history(*(("aaaaa", f"a{i:04}") for i in range(10)), max_turns=20, max_chars=100)
+    assert len(kept.messages("")) == 22
+    kept.add("aaaaa", "a0010")
+    assert [message["content"] for message in kept.messages("")[2::2]] == [f"a{i:04}" for i in range(4, 11)]
+
+
+def test_a_turn_too_long_for_any_memory_is_forgotten() -> None:
+    assert history(("hello", "Hi!"), ("x" * 9, "yy"), max_chars=10).messages("now") == [PERSONA, user("now")]
+
+
+def test_in_a_long_talk_the_prompt_seldom_begins_anew() -> None:
+    kept, starts = History("You are kind."), []
+    for i in range(400):
+        kept.add(f"q{i}", f"a{i}")
+        starts.append(kept.messages("now")[1]["content"])
+    assert list(dict.fromkeys(starts)) == ["q0", "q51", "q102", "q153", "q204"]
+
+
 def test_of_too_much_text_the_oldest_turns_are_left_out_whole() -> None:
     turns = [("aaaa", "bbbb"), ("cccc", "dddd")]
     assert len(history(*turns, max_chars=18).messages("ee")) == 6
@@ -81,9 +109,11 @@ def test_a_question_too_long_for_any_memory_is_asked_whole() -> None:
 
 
 def test_somebody_else_remembers_nothing() -> None:
-    kept = history(("hello", "Hi!"))
+    kept = history(("hello", "Hi!"), max_chars=12)
     kept.clear("You are grim.")
     assert kept.messages("hello") == [{"role": "system", "content": "You are grim."}, user("hello")]
+    kept.add("hello", "Hi!")
+    assert len(kept.messages("why?")) == 4
 
 
 texts = st.text("ab 你\n", max_size=12)
@@ -106,3 +136,12 @@ def test_roles_alternate_within_bounds_and_nothing_is_invented(
     assert answers == heard[len(heard) - len(answers) :]
     questions = "\n".join(message["content"] for message in asked if message["role"] == "user")
     assert "\n".join([*(said for said, _ in recent), question]).endswith(questions)
+
+
+@given(st.lists(st.tuples(texts, texts)), texts)
+def test_while_all_is_remembered_a_prompt_begins_as_the_one_before(turns: list[tuple[str, str]], question: str) -> None:
+    kept = history(max_turns=200, max_chars=64_000)
+    for said, heard in turns:
+        before = kept.messages(said)
+        kept.add(said, heard)
+        assert kept.messages(question)[: len(before) - 1] == before[:-1]

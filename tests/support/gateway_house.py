@@ -56,12 +56,11 @@ async def open_house(folder: Path, **settings: Any) -> AsyncIterator[TestHouse]:
         wanted = GatewaySettings(
             asr_url=f"ws://127.0.0.1:{recogniser.port}", tts_url=f"ws://127.0.0.1:{voice.port}", **settings
         )
-        llm = LlmClient("http://llm", 1.0, 5.0, model)
-        house = House(wanted, llm, store, load_personas(wanted.personas_dir), ServiceWatch({}))
-        async with anyio.create_task_group() as tasks:
+        client = LlmClient("http://llm", 1.0, 5.0, model)
+        async with client.opened() as llm, anyio.create_task_group() as tasks:
+            house = House(wanted, llm, store, load_personas(wanted.personas_dir), ServiceWatch({}))
             test_house = TestHouse(house, recogniser, model, voice, tasks)
             yield test_house
             tasks.cancel_scope.cancel()
-        for client in test_house.clients:
-            client.close()
-        await llm.aclose()
+        for one in test_house.clients:
+            one.close()
