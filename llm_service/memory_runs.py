@@ -51,7 +51,7 @@ class MemoryRuns:
         return READY
 
     async def dismiss(self, key: str) -> None:
-        """Nobody wants the running answer with this key again: it ends when its last reader leaves, without a grace."""
+        """Nobody asks for the running answer with this key again: it ends when nobody reads it."""
         if run := self._keys.dismiss(key):
             run.dismiss()
 

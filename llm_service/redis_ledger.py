@@ -2,16 +2,18 @@
 
 Of each key there are three values, which share a hash slot: the *place* (`fingerprint:token:running` or `…:done`), the
 *events* of the run with that token (a stream: pieces, then the end or a failure) and the *joined*, replicas that read
-it; one that died there goes with the last that lives. The token fences: whatever a run writes is refused once the place
-is no longer its. Every value expires by Redis's own clock, the place of a run that nobody renews too, so what a dead
-replica leaves behind frees itself. Each step is one script, and repeating it changes nothing, so a step may be tried
-again when its answer was lost.
+it; one that died there goes with the last that lives. Dismissing a run puts its place and its joined *aside*, under
+names with its token: the key is free, and the run goes on for who reads it. The token fences: whatever a run writes is
+refused once no place is its. Every value expires by Redis's own clock, the place of a run that nobody renews too, so
+what a dead replica leaves behind frees itself. Each step is one script, and repeating it changes nothing, so a step may
+be tried again when its answer was lost.
 """
 
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Literal, cast
 
 import anyio
@@ -43,54 +45,76 @@ if state == 'running' then
 end
 return {state, token}
 """
+# Where the run with the token ARGV[1] stands: KEYS are the place, its joined and the same two aside, then the events.
+_STANDING = """
+local function stands(key)
+  local value = redis.call('GET', key)
+  local token, state = string.match(value or '', '^.-:(.-):(.-)$')
+  return token == ARGV[1] and state
+end
+local at, state = 1, stands(KEYS[1])
+if not state then at, state = 3, stands(KEYS[3]) end
+local place, joined, events, right = KEYS[at], KEYS[at + 1], KEYS[5], at == 1 and 1 or 2
+"""
 _STAY = """
-local place = redis.call('GET', KEYS[1])
-redis.call('SADD', KEYS[2], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-if place and string.match(place, '^.-:(.-):.-$') == ARGV[1] then return 1 end
-return 0
+if not state then return 0 end
+redis.call('SADD', joined, ARGV[2])
+redis.call('PEXPIRE', joined, ARGV[3])
+return right
+"""
+_LEAVE = """
+if state then redis.call('SREM', joined, ARGV[2]) end
+return 1
 """
 _RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return 1
+if state ~= 'running' then return 0 end
+redis.call('PEXPIRE', place, ARGV[2])
+redis.call('PEXPIRE', events, ARGV[3])
+return right
 """
 _APPEND = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if state ~= 'running' then return 0 end
 local id = ARGV[2] .. '-1'
-if #redis.call('XRANGE', KEYS[2], id, id) == 0 then redis.call('XADD', KEYS[2], id, 'piece', ARGV[3]) end
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-return 1
+if #redis.call('XRANGE', events, id, id) == 0 then redis.call('XADD', events, id, 'piece', ARGV[3]) end
+redis.call('PEXPIRE', events, ARGV[4])
+return right
 """
 _COMPLETE = """
-local place = redis.call('GET', KEYS[1])
-if place == ARGV[2] then return 1 end
-if place ~= ARGV[1] then return 0 end
-redis.call('XADD', KEYS[2], '*', 'end', '')
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[3] + 10000)
-return 1
+if state == 'done' then return right end
+if not state then return 0 end
+local life = at == 1 and ARGV[3] or ARGV[4]
+redis.call('XADD', events, '*', 'end', '')
+redis.call('SET', place, ARGV[2], 'PX', life)
+redis.call('PEXPIRE', events, life + 10000)
+return right
 """
 _ABANDON = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
+if state ~= 'running' then return 1 end
 if ARGV[4] == 'unread' then
-  redis.call('SREM', KEYS[3], ARGV[5])
-  if redis.call('SCARD', KEYS[3]) > 0 then return 0 end
+  redis.call('SREM', joined, ARGV[5])
+  if redis.call('SCARD', joined) > 0 then return 0 end
 end
-redis.call('DEL', KEYS[1], KEYS[3])
-redis.call('XADD', KEYS[2], '*', 'failure', ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('DEL', place, joined)
+redis.call('XADD', events, '*', 'failure', ARGV[2])
+redis.call('PEXPIRE', events, ARGV[3])
 return 1
 """
 _DISMISS = """
-local place = redis.call('GET', KEYS[1])
-if not place then return '' end
-local token, state = string.match(place, '^.-:(.-):(.-)$')
-if state ~= 'running' then return '' end
-redis.call('DEL', KEYS[1])
-return token
+if state ~= 'running' then return 0 end
+if at == 1 then
+  redis.call('RENAME', KEYS[1], KEYS[3])
+  if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[4]) end
+end
+return 1
 """
+
+
+class Right(IntEnum):
+    """What a run may do: write nothing, write what the key is answered with, or write for those who read it already."""
+
+    LOST = 0
+    HELD = 1
+    DISMISSED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +124,6 @@ class Place:
     key: str
     fingerprint: str
     token: str
-
-    @property
-    def running(self) -> str:
-        return f"{self.fingerprint}:{self.token}:running"
 
     @property
     def done(self) -> str:
@@ -140,20 +160,19 @@ class Ledger:
         state, token = await self._run(_CLAIM, [_place(place.key), _joined(place.key)], args)
         return cast(Claimed, state.decode()), token.decode()
 
-    async def renew(self, place: Place) -> bool:
-        """Whether the key is still the run's; if so, for a while longer."""
-        keys = [_place(place.key), _events(place.key, place.token)]
-        return bool(await self._run(_RENEW, keys, [place.running, self._lock_ms, 2 * self._lock_ms]))
+    async def renew(self, place: Place) -> Right:
+        """For a while longer the run may write, if it still may."""
+        return Right(await self._step(_RENEW, place.key, place.token, [self._lock_ms, 2 * self._lock_ms]))
 
-    async def append(self, place: Place, number: int, pieces: bytes) -> bool:
-        """Write down more of the answer, numbered from 1; False when the key is no longer the run's."""
-        keys = [_place(place.key), _events(place.key, place.token)]
-        return bool(await self._run(_APPEND, keys, [place.running, number, pieces, 2 * self._lock_ms]))
+    async def append(self, place: Place, number: int, pieces: bytes) -> Right:
+        """Write down more of the answer, numbered from 1, unless the run may not any more."""
+        args = [number, pieces, 2 * self._lock_ms]
+        return Right(await self._step(_APPEND, place.key, place.token, args))
 
-    async def complete(self, place: Place) -> bool:
-        """The answer is whole: keep it; False when the key is no longer the run's."""
-        keys = [_place(place.key), _events(place.key, place.token)]
-        return bool(await self._run(_COMPLETE, keys, [place.running, place.done, self._life_ms]))
+    async def complete(self, place: Place) -> Right:
+        """The answer is whole: keep it, or of a dismissed one tell those who read it, unless the run may not."""
+        args = [place.done, self._life_ms, _FAILURE_LIFE_MS]
+        return Right(await self._step(_COMPLETE, place.key, place.token, args))
 
     async def abandon(self, place: Place, failure: ParleyError) -> None:
         """Free the key, and tell those who wait why."""
@@ -164,19 +183,21 @@ class Ledger:
         return bool(await self._abandon(place, failure, "unread"))
 
     async def stay(self, key: str, token: str) -> bool:
-        """Say that this replica still reads a run. Whether the key is still that run's."""
-        args = [token, self._replica, self._lock_ms]
-        return bool(await self._run(_STAY, [_place(key), _joined(key)], args))
+        """Say that this replica still reads a run. Whether that run still stands, dismissed or not."""
+        return bool(await self._step(_STAY, key, token, [self._replica, self._lock_ms]))
 
-    async def leave(self, key: str) -> None:
-        """Say that this replica reads it no more."""
-        with _typed():
-            await self._client.srem(_joined(key), self._replica)
+    async def leave(self, key: str, token: str) -> None:
+        """Say that this replica reads a run no more."""
+        await self._step(_LEAVE, key, token, [self._replica])
 
     async def dismiss(self, key: str) -> str:
-        """Free the key of a run that goes on; the token of the run, or nothing."""
-        token: bytes = await self._run(_DISMISS, [_place(key)], [])
-        return token.decode()
+        """Free the key of a run that goes on for who reads it; the run's token, or nothing when none goes on."""
+        with _typed(), anyio.fail_after(_STEP_S):
+            place = cast(bytes | None, await self._client.get(_place(key)))
+        if place is None:
+            return ""
+        _, token, _ = place.decode().split(":")
+        return token if await self._step(_DISMISS, key, token, []) else ""
 
     async def read(self, key: str, token: str, after: bytes, wait_s: float) -> Written | None:
         """What a run wrote after that, waited for at most so long; None if nothing."""
@@ -187,9 +208,15 @@ class Ledger:
                 )
         return _written(found)
 
-    async def _abandon(self, place: Place, failure: ParleyError, when: str) -> Any:
-        keys = [_place(place.key), _events(place.key, place.token), _joined(place.key)]
-        return await self._run(_ABANDON, keys, [place.running, _told(failure), _FAILURE_LIFE_MS, when, self._replica])
+    async def _abandon(self, place: Place, failure: ParleyError, when: str) -> int:
+        args = [_told(failure), _FAILURE_LIFE_MS, when, self._replica]
+        return await self._step(_ABANDON, place.key, place.token, args)
+
+    async def _step(self, script: str, key: str, token: str, args: list[Any]) -> int:
+        """A step of the run with this token, wherever that stands."""
+        aside = [f"{_place(key)}:{token}", f"{_joined(key)}:{token}"]
+        keys = [_place(key), _joined(key), *aside, _events(key, token)]
+        return cast(int, await self._run(_STANDING + script, keys, [token, *args]))
 
     async def _run(self, script: str, keys: list[str], args: list[Any]) -> Any:
         with _typed(), anyio.fail_after(_STEP_S):

@@ -5,6 +5,11 @@ other one follows what is written into a run that is a copy, one for all its rea
 run renews its right to the key while it is made; of a replica that died the right runs out, those who followed get a
 ServiceUnavailable, and the next request runs anew. A run that lost its key goes on for its own readers alone. Whoever
 asks while Redis does not answer gets a ServiceUnavailable: a key is a promise that could not be kept.
+
+A dismissal takes the key away from a run and nothing from its readers: at whichever replica they are, they get the
+whole answer. Nobody can join them, the answer is not kept, and it ends without a grace once nobody reads it anywhere:
+at once where it is made at the replica that was told and nobody reads it, else as soon as its replica hears of it, with
+the next piece or a third of the lock's time later.
 """
 
 import logging
@@ -15,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from llm_service.core.idempotency import IdempotencyParams
-from llm_service.redis_ledger import Ledger, Place, connected
+from llm_service.redis_ledger import Ledger, Place, Right, connected
 from llm_service.runs import Claim, Make, Reading, Run, RunLimits, conflict, fill, full, in_flight, stopping
 from llm_service.upstream import RETRY_AFTER_MS, SERVICE
 from shared.errors import InternalError, ParleyError, ServiceUnavailable
@@ -26,6 +31,24 @@ from shared.metrics import LLM_IDEMPOTENCY
 log = logging.getLogger(__name__)
 _SETTLE_S = 5.0  # how long writing down an end may take
 _TRIES = 5  # claims that may find a run of this replica that has just ended
+
+
+class SharedRun(Run):
+    """A run made here, which other replicas may read until it has lost the right to write to them."""
+
+    is_lost = False
+
+    def heed(self, right: Right) -> None:
+        """What it was told when it wrote."""
+        if right is Right.LOST:
+            self.lose()
+        elif right is Right.DISMISSED:
+            self.dismiss()
+
+    def lose(self) -> None:
+        """Nothing of it reaches other replicas any more."""
+        self.is_lost = True
+        self.dismiss()
 
 
 class RedisRuns:
@@ -39,7 +62,7 @@ class RedisRuns:
         self._replica = new_id("replica")
         self._tasks: TaskGroup | None = None
         self._ledger: Ledger | None = None
-        self._made: dict[str, Run] = {}  # by token
+        self._made: dict[str, SharedRun] = {}  # by token
         self._copied: dict[str, Run] = {}
 
     @asynccontextmanager
@@ -71,7 +94,7 @@ class RedisRuns:
         return READY
 
     async def dismiss(self, key: str) -> None:
-        """Nobody wants the running answer with this key again: it ends when its last reader leaves, without a grace."""
+        """Nobody asks for the running answer with this key again: it ends when nobody reads it anywhere."""
         token = await self._written.dismiss(key)
         if run := self._made.get(token):
             run.dismiss()
@@ -105,13 +128,13 @@ class RedisRuns:
         if self._tasks is None:
             raise stopping()
         if len(self._made) >= self._params.max_running:
-            self._tasks.start_soon(self._end, place, Run(1), full(), name="refused")
+            self._tasks.start_soon(self._end, place, SharedRun(1), full(), name="refused")
             raise _refused("full", full())
-        run = self._made[place.token] = Run(self._params.max_entry_bytes)
+        run = self._made[place.token] = SharedRun(self._params.max_entry_bytes)
         self._tasks.start_soon(self._own, place, run, make, name="run")
         return run
 
-    async def _own(self, place: Place, run: Run, make: Make) -> None:
+    async def _own(self, place: Place, run: SharedRun, make: Make) -> None:
         """The one task that makes the answer. However it ends, those who wait hear of it."""
         failure: ParleyError | None = stopping()
         outcome: list[ParleyError | None] = []
@@ -131,36 +154,34 @@ class RedisRuns:
         finally:
             await self._end(place, run, failure)
 
-    async def _publish(self, place: Place, run: Run) -> None:
-        """Write down what is made while it is made; what is too long, or has lost its key, is made all the same."""
+    async def _publish(self, place: Place, run: SharedRun) -> None:
+        """Write down what is made while it is made; what is too long, or may not be written, is made all the same."""
         number = seen = 0
         try:
-            while not run.is_dismissed:
+            while not run.is_lost:
                 await run.until_more(seen)
                 if run.is_too_long:
                     await self._written.abandon(place, _too_long())
-                    run.dismiss()
+                    run.lose()
                 elif more := run.since(seen):
                     number, seen = number + 1, seen + len(more)
-                    if not await self._written.append(place, number, b"".join(more)):
-                        run.dismiss()
+                    run.heed(await self._written.append(place, number, b"".join(more)))
                 else:
                     return
         except ParleyError:
             log.warning("an answer could not be written down")
-            run.dismiss()
+            run.lose()
         await run.until_made()
 
-    async def _renew(self, place: Place, run: Run) -> None:
-        while not run.is_dismissed:
+    async def _renew(self, place: Place, run: SharedRun) -> None:
+        while not run.is_lost:
             await anyio.sleep(self._lock_s / 3)
             try:
-                if not await self._written.renew(place):
-                    run.dismiss()
+                run.heed(await self._written.renew(place))
             except ParleyError:
                 log.warning("a key could not be renewed")  # its time may last until the next try
 
-    async def _give_up_unread(self, place: Place, run: Run, scope: anyio.CancelScope) -> None:
+    async def _give_up_unread(self, place: Place, run: SharedRun, scope: anyio.CancelScope) -> None:
         """Cancel the run when nobody reads it, here or at another replica."""
         while True:
             await run.until_unread(self._limits.grace_s)
@@ -170,22 +191,22 @@ class RedisRuns:
         self._made.pop(place.token, None)
         scope.cancel()
 
-    async def _is_unwanted(self, place: Place, run: Run) -> bool:
+    async def _is_unwanted(self, place: Place, run: SharedRun) -> bool:
         """Whether nobody reads it; nobody new can then."""
         try:
-            if not run.is_dismissed and not await self._written.abandon_unread(place, _given_up()):
+            if not run.is_lost and not await self._written.abandon_unread(place, _given_up()):
                 return False
         except ParleyError:
             log.warning("an answer is given up without Redis")  # who follows it hears nothing of it either
-        run.dismiss()
+        run.lose()
         return not run.readers
 
-    async def _end(self, place: Place, run: Run, failure: ParleyError | None) -> None:
+    async def _end(self, place: Place, run: SharedRun, failure: ParleyError | None) -> None:
         """Write down how it ended, and tell its readers."""
         assert self._ledger
         with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
             try:
-                if failure or run.is_dismissed:  # of a dismissed one not all was written down
+                if failure or run.is_lost:  # of a lost one not all was written down
                     await self._ledger.abandon(place, failure or _died())
                 else:
                     await self._ledger.complete(place)
@@ -216,7 +237,7 @@ class RedisRuns:
         finally:
             if self._copied.get(place.token) is run:
                 del self._copied[place.token]
-                await self._leave(place.key)
+                await self._leave(place)
             run.end(failure)
 
     async def _copy_written(self, place: Place, run: Run) -> ParleyError | None:
@@ -238,11 +259,11 @@ class RedisRuns:
         except ParleyError as failure:
             return failure
 
-    async def _leave(self, key: str) -> None:
+    async def _leave(self, place: Place) -> None:
         assert self._ledger
         with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
             try:
-                await self._ledger.leave(key)
+                await self._ledger.leave(place.key, place.token)
             except ParleyError:
                 log.warning("a replica could not be signed off")  # it counts as gone soon
 

@@ -68,7 +68,11 @@ class Runs(Protocol):
         ...
 
     async def dismiss(self, key: str) -> None:
-        """Nobody wants the running answer with this key again: it ends when its last reader leaves, without a grace."""
+        """Whoever dismisses a key wants its running answer no more: nobody can join it, and a new request runs anew.
+
+        Those who read it, at whichever replica, get the whole of it; when none is left it ends without a grace, and it
+        is not kept. Of an answer that is kept already, and of a key that does not run, nothing changes.
+        """
         ...
 
 
@@ -166,7 +170,7 @@ class Run:
             self._read_on.give()
 
     def dismiss(self) -> None:
-        """Nobody can join it any more, so it need not go on without a reader."""
+        """Nobody can join it any more: it goes on for those who read it, and ends without a grace with the last."""
         self.is_dismissed = True
         self._readers_changed.give()
 

@@ -257,6 +257,55 @@ async def test_a_dismissed_answer_ends_with_its_last_reader_and_a_new_request_ru
     assert (await ask(stores.one, Making())).body == b"anew"
 
 
+@pytest.mark.parametrize("failure", [None, Overloaded("No room.", service="llm")], ids=["whole", "failed"])
+@pytest.mark.parametrize("dismisser", ["one", "other"])
+async def test_a_dismissal_takes_nothing_from_those_who_read(
+    stores: Stores, dismisser: str, failure: Overloaded | None
+) -> None:
+    making, told = Making(held_at=1, failure=failure), [Told() for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        for index, one in enumerate(told):
+            tasks.start_soon(ask, stores.other if index % 2 else stores.one, making, CLAIM, one)
+            await one.begun.wait()
+        await getattr(stores, dismisser).dismiss(CLAIM.key)
+        anew = await ask(stores.other, Making(b"anew"))
+        making.gate.set()
+
+    assert [(one.body, type(one.failure)) for one in told] == [(WHOLE, type(failure))] * 4
+    assert (anew.body, anew.is_replayed, making.calls) == (b"anew", False, 1)
+    assert [(await ask(store, Making())).body for store in (stores.one, stores.other)] == [b"anew"] * 2
+
+
+async def test_who_reads_a_dismissed_answer_keeps_it_going_alone(stores: Stores) -> None:
+    making, first, second = Making(held_at=1), Told(), Told()
+    async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as leaving:
+            leaving.start_soon(ask, stores.one, making, CLAIM, first)
+            await first.begun.wait()
+            tasks.start_soon(ask, stores.other, making, CLAIM, second)
+            await second.begun.wait()
+            leaving.cancel_scope.cancel()
+        await stores.one.dismiss(CLAIM.key)
+        making.gate.set()
+
+    assert (second.body, second.failure, making.calls) == (WHOLE, None, 1)
+    assert (await ask(stores.other, Making(b"anew"))).body == b"anew"
+
+
+async def test_a_dismissed_answer_ends_when_all_have_left_it_whoever_dismissed_it(stores: Stores) -> None:
+    making, told = Making(held_at=1), [Told(), Told()]
+    async with anyio.create_task_group() as leaving:
+        for store, one in zip((stores.one, stores.other), told, strict=True):
+            leaving.start_soon(ask, store, making, CLAIM, one)
+            await one.begun.wait()
+        leaving.cancel_scope.cancel()
+    assert making.running == 1
+    await stores.other.dismiss(CLAIM.key)
+    await making.until(lambda making: making.running == 0)
+
+    assert making.calls == 1
+
+
 async def test_nothing_happens_when_there_is_nothing_to_dismiss(stores: Stores) -> None:
     await stores.one.dismiss(CLAIM.key)
     await ask(stores.one, Making())

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from llm_service.core.idempotency import IdempotencyParams
-from llm_service.redis_ledger import Ledger, Place, connected
+from llm_service.redis_ledger import Ledger, Place, Right, connected
 from llm_service.redis_runs import RedisRuns
 from llm_service.runs import Claim
 from shared.errors import InternalError, Overloaded, ServiceUnavailable
@@ -211,7 +211,11 @@ async def test_everything_that_is_written_expires(alive: RedisRuns, ledger: Ledg
         tasks.start_soon(ask, alive, making, CLAIM, first)
         await first.begun.wait()
         await ledger.claim(DEAD)
-        await ledger.stay(CLAIM.key, DEAD.token)
+        [place] = [key for key in redis.scan_iter() if key.endswith(b":place")]
+        held = redis.get(place)
+        assert isinstance(held, bytes)
+        await ledger.stay(CLAIM.key, held.decode().split(":")[1])
+        await alive.dismiss(CLAIM.key)
         running = {key: redis.pttl(key) for key in redis.scan_iter()}
         making.gate.set()
     await ask(alive, Making(failure=InternalError("m")), Claim("other", "fingerprint"))
@@ -237,6 +241,56 @@ async def test_a_step_may_be_taken_twice(ledger: Ledger) -> None:
     assert written is not None
     assert (written.pieces, written.is_end, written.failure) == (b"12", True, None)
     assert await ledger.claim(Place(DEAD.key, DEAD.fingerprint, "another")) == ("done", DEAD.token)
+
+
+async def test_a_dismissed_run_may_still_write_for_those_who_read_it_and_frees_its_key(ledger: Ledger) -> None:
+    reader, anew = Ledger(ledger._client, "reader", LOCK_S, 600), Place(DEAD.key, DEAD.fingerprint, "dead-2")
+    await ledger.claim(DEAD)
+    await reader.claim(anew)  # finds it running, so it counts as one that reads it
+    assert [await ledger.dismiss(DEAD.key) for _ in range(2)] == [DEAD.token, ""]
+    assert await ledger.claim(anew) == ("new", anew.token)
+
+    for _ in range(2):
+        assert await ledger.append(DEAD, 1, b"one") is Right.DISMISSED
+        assert await ledger.renew(DEAD) is Right.DISMISSED
+        assert await reader.stay(DEAD.key, DEAD.token)
+    assert not await ledger.abandon_unread(DEAD, InternalError("m"))
+    assert await ledger.renew(anew) is Right.HELD
+    for _ in range(2):
+        assert await ledger.complete(DEAD) is Right.DISMISSED
+    written = await reader.read(DEAD.key, DEAD.token, b"0", 0)
+
+    assert written is not None
+    assert (written.pieces, written.is_end) == (b"one", True)
+    assert await ledger.claim(anew) == ("new", anew.token)
+
+
+async def test_a_dismissed_run_of_a_replica_that_died_frees_itself_too(ledger: Ledger, alive: RedisRuns) -> None:
+    await ledger.claim(DEAD)
+    await ledger.append(DEAD, 1, b"one ")
+    told = Told()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, alive, Making(b"never"), CLAIM, told)
+        await told.begun.wait()
+        await ledger.dismiss(DEAD.key)
+
+    assert (told.body, type(told.failure)) == (b"one ", ServiceUnavailable)
+    assert await ledger.renew(DEAD) is Right.LOST
+
+
+async def test_who_leaves_a_dismissed_run_is_not_signed_off_from_the_one_that_has_its_key(ledger: Ledger) -> None:
+    reader, anew = Ledger(ledger._client, "reader", LOCK_S, 600), Place(DEAD.key, DEAD.fingerprint, "dead-2")
+    await ledger.claim(DEAD)
+    await reader.claim(anew)
+    await ledger.dismiss(DEAD.key)
+    await ledger.claim(anew)
+    await reader.claim(DEAD)
+
+    await reader.leave(DEAD.key, DEAD.token)
+
+    assert not await ledger.abandon_unread(anew, InternalError("m"))
+    assert await ledger.abandon_unread(DEAD, InternalError("m"))
+    assert await ledger.renew(DEAD) is Right.LOST
 
 
 async def test_a_failure_of_a_kind_that_is_not_known_is_an_internal_error(
