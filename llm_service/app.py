@@ -48,7 +48,7 @@ def _assembled(settings: LlmSettings, upstreams: Upstreams) -> FastAPI:
         readiness.checks["embeddings"] = embedder.readiness
     if settings.redis_url is not None:
         readiness.checks["answers"] = runs.readiness
-    app = create_app("Parley: language service", readiness, lifespan)
+    app = create_app("Parley: language service", readiness, lifespan, settings.body_limit_bytes)
     add_chat(app, upstreams, settings, runs)
     add_plain(app, upstreams, settings, runs)
     add_completions(app, texts, settings, runs)

@@ -11,23 +11,24 @@ from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
 from llm_service.chat import Measures, gathered, measured
-from llm_service.claims import claim_of, opening
+from llm_service.claims import add_dismissal, claim_of, opening
 from llm_service.core.answer import Delta, Finished, FinishReason, Part, Usage
 from llm_service.core.model_names import means
 from llm_service.engines.base import Manner
 from llm_service.exchange import SERVICE
-from llm_service.openai_wire import StreamOptions
+from llm_service.openai_wire import StreamOptions, is_whole
 from llm_service.runs import Pieces, Runs
 from llm_service.settings import LlmSettings
 from llm_service.telling import LAST_EVENT, EventTelling, JsonTelling, as_json, event
 from llm_service.text_upstream import TextUpstream
 from shared.clock import today
-from shared.errors import ModelNotFound, Unsupported
+from shared.errors import InvalidMessage, ModelNotFound, Unsupported
 from shared.ids import new_id
 
+PATH = "/v1/completions"
 _PROMPT_LIMIT = 1_000_000  # characters
 _TOKENS_UNLESS_TOLD = 16  # as OpenAI has it
 _PASSED = (
@@ -36,6 +37,7 @@ _PASSED = (
 )  # fmt: skip
 
 Prompt = Annotated[str, Field(min_length=1, max_length=_PROMPT_LIMIT)]
+Prompts = Annotated[list[Prompt], Field(min_length=1, max_length=1)]
 
 
 class CompletionRequest(BaseModel):
@@ -43,9 +45,7 @@ class CompletionRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    prompt: (
-        Prompt | Annotated[list[Prompt] | list[int] | list[list[int]], Field(min_length=1, max_length=_PROMPT_LIMIT)]
-    )
+    prompt: SkipValidation[Prompt | Prompts] = Field(description="One text; `text` says what is wrong with another.")
     model: str | None = Field(None, max_length=256, description="The model of this service, or nothing.")
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -79,14 +79,22 @@ class CompletionRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def text(self) -> str:
-        """The one prompt; raises Unsupported for several and for tokens."""
-        if isinstance(self.prompt, str):
-            return self.prompt
-        if not isinstance(self.prompt[0], str):
+        """The one prompt; raises Unsupported for several and for tokens, InvalidMessage for what is none."""
+        given: object = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if not isinstance(given, list) or not all(isinstance(one, str | int | list) for one in given):
+            raise _invalid("it is neither a text nor a list with a text")
+        if any(isinstance(one, int | list) for one in given):
             raise Unsupported("Arrays of tokens are not taken; send text.", service=SERVICE, param="prompt")
-        if len(self.prompt) > 1:
+        if len(given) > 1:
             raise Unsupported("Only one prompt is taken at once.", service=SERVICE, param="prompt")
-        return self.prompt[0]
+        text: str = given[0] if given else ""
+        if not text:
+            raise _invalid("it is empty")
+        if len(text) > _PROMPT_LIMIT:
+            raise _invalid(f"it has more than {_PROMPT_LIMIT} characters")
+        if not is_whole(text):
+            raise _invalid("it has half of a character")
+        return text
 
     def for_engine(self, manner: Manner) -> dict[str, object]:
         """The request as the engine wants it: its defaults and its name for the model."""
@@ -95,10 +103,15 @@ class CompletionRequest(BaseModel):
         return {**manner.defaults, **chosen, **named, "prompt": self.text()}
 
 
-def add_completions(app: FastAPI, upstream: TextUpstream, settings: LlmSettings, runs: Runs) -> None:
-    """Add the route."""
+def _invalid(reason: str) -> InvalidMessage:
+    return InvalidMessage(f"prompt: {reason}.", service=SERVICE, param="prompt")
 
-    @app.post("/v1/completions", response_model=None)
+
+def add_completions(app: FastAPI, upstream: TextUpstream, settings: LlmSettings, runs: Runs) -> None:
+    """Add the route, and the one that dismisses an answer with a key."""
+    add_dismissal(app, PATH, runs)
+
+    @app.post(PATH, response_model=None)
     async def completions(request: CompletionRequest, http: Request) -> Response:
         if not means(request.model, settings.public_name):
             raise ModelNotFound("There is no such model.", service=SERVICE, param="model")

@@ -15,18 +15,19 @@ from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from llm_service.core.embedding_answer import Embedded
 from llm_service.core.model_names import means
 from llm_service.engines.embedding import Embedder
 from llm_service.exchange import RETRY_AFTER_MS, SERVICE
+from llm_service.openai_wire import is_whole
 from llm_service.runs import Pieces, live
 from llm_service.settings import LlmSettings
 from llm_service.telling import JsonTelling
 from shared import threads
 from shared.clock import now_s
-from shared.errors import MessageTooLarge, ModelNotFound, Overloaded, Unsupported
+from shared.errors import InvalidMessage, MessageTooLarge, ModelNotFound, Overloaded, Unsupported
 from shared.metrics import LLM_TOKENS
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ TEXT_LIMIT = 32_768  # characters; no model that is likely here takes more
 REQUEST_LIMIT = 1_000_000  # characters of all texts together
 
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
-Tokens = list[int]
+Texts = Annotated[list[Text], Field(min_length=1, max_length=TEXTS_LIMIT)]
 
 
 class EmbeddingsRequest(BaseModel):
@@ -43,23 +44,40 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    input: Text | Annotated[list[Text] | Tokens | list[Tokens], Field(min_length=1, max_length=TEXTS_LIMIT)]
+    input: SkipValidation[Text | Texts] = Field(description="A text or several; `texts` says what is wrong with them.")
     model: str | None = Field(None, max_length=256, description="The model's name, or nothing.")
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1, description="Refused unless the model's vectors have as many.")
     user: str | None = Field(None, description="Accepted; not handed on.")
 
     def texts(self) -> list[str]:
-        """The texts in their order; raises Unsupported, MessageTooLarge."""
-        given = [self.input] if isinstance(self.input, str) else self.input
-        texts = [text for text in given if isinstance(text, str)]
-        if len(texts) < len(given):
+        """The texts in their order; raises InvalidMessage, Unsupported, MessageTooLarge."""
+        given: object = [self.input] if isinstance(self.input, str) else self.input
+        if not isinstance(given, list) or not all(isinstance(one, str | int | list) for one in given):
+            raise _invalid("it is neither a text nor a list of texts")
+        if any(isinstance(one, int | list) for one in given):
             raise Unsupported("Arrays of tokens are not taken; send text.", service=SERVICE, param="input")
-        if sum(map(len, texts)) > REQUEST_LIMIT:
+        if not given:
+            raise _invalid("it is an empty list")
+        if len(given) > TEXTS_LIMIT:
+            raise _invalid(f"it has {len(given)} texts, and at most {TEXTS_LIMIT} are taken at once")
+        for place, text in enumerate(given):
+            param = "input" if isinstance(self.input, str) else f"input.{place}"
+            if not text:
+                raise _invalid("it is an empty text", param)
+            if len(text) > TEXT_LIMIT:
+                raise _invalid(f"it has {len(text)} characters, and a text has at most {TEXT_LIMIT}", param)
+            if not is_whole(text):
+                raise _invalid("it has half of a character", param)
+        if sum(map(len, given)) > REQUEST_LIMIT:
             raise MessageTooLarge(
                 f"The texts have more than {REQUEST_LIMIT} characters together.", service=SERVICE, param="input"
             )
-        return texts
+        return given
+
+
+def _invalid(reason: str, param: str = "input") -> InvalidMessage:
+    return InvalidMessage(f"{param}: {reason}.", service=SERVICE, param=param)
 
 
 def add_embeddings(app: FastAPI, embedder: Embedder, settings: LlmSettings) -> None:

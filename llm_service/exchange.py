@@ -1,7 +1,8 @@
 """One HTTP exchange with a model's server: sent, accepted or refused, read to its end.
 
-Every wait ends, and every failure is one of ours. Asks a second time only after a connection that ended before one byte
-of an answer.
+Every wait ends, and every failure is one of ours. Asks a second time only where a connection that was kept from before
+ended: the server had most likely closed it meanwhile. One that was opened for the request and ended may have carried it
+to the server, so it is not sent again; a local engine's connections are never kept.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -15,6 +16,7 @@ from llm_service.core.answer import AnswerReader, Failed, Failure, Part, body_fa
 from llm_service.core.sse import EventParser
 from llm_service.engines.base import Target
 from llm_service.engines.bodies import plain_bytes
+from llm_service.engines.carrier import Carrier
 from shared.clock import now_s
 from shared.errors import (
     BadRequest,
@@ -73,11 +75,13 @@ async def send(
 ) -> httpx.Response | Refusal:
     """POST to the server: its answer, to be read and closed, or its refusal, read and closed."""
     headers = {**target.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-    request = client.build_request("POST", address, json=body, headers=headers)
+    carrier = Carrier()
+    request = client.build_request("POST", address, json=body, headers=headers, extensions={"trace": carrier.note})
     try:
         response = await client.send(request, stream=True)
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-        # Not one byte came back: most likely a kept connection that the server had closed meanwhile.
+        if carrier.is_new:
+            raise
         response = await client.send(request, stream=True)
     if response.status_code < 300:
         return response

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from llm_service.core.routing import Place
+from llm_service.exchange import SERVICE
 from llm_service.upstreams import Upstreams
 from shared.clock import today
 from shared.errors import ModelNotFound
@@ -25,12 +26,16 @@ def add_models(app: FastAPI, upstreams: Upstreams) -> None:
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> dict[str, object]:
-        places = await upstreams.catalogue.asked()
-        bare = {model: place.name for place in reversed(places) for model in place.models or ()}
-        owner = (bare | _owners(places)).get(name)
+        owner = _owner(name, await upstreams.catalogue.asked(lambda places: _owner(name, places) is not None))
         if owner is None:
-            raise ModelNotFound("There is no such model.", param="model")
+            raise ModelNotFound("There is no such model.", service=SERVICE, param="model")
         return _model(name, owner, created)
+
+
+def _owner(name: str, places: Sequence[Place]) -> str | None:
+    """Whose the model is, by any of its names."""
+    bare = {model: place.name for place in reversed(places) for model in place.models or ()}
+    return (bare | _owners(places)).get(name)
 
 
 def _owners(places: Sequence[Place]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from shared.clock import today
 from shared.ids import new_id
 
 _TEXT_LIMIT = 1_000_000  # characters of one message; no context of today takes more
+_FRAMES = 64  # lists and objects that may yet be put around a value before it is sent
 _PASSED = (
     "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "seed",
     "presence_penalty", "frequency_penalty", "repeat_penalty",
@@ -148,9 +149,12 @@ class ChatRequest(BaseModel):
     @field_validator("tools", "tool_choice", "response_format", "stop")
     @classmethod
     def _is_sendable(cls, given: Any) -> Any:
-        """What is passed on as it came is JSON that every server can read: no half characters, no NaN."""
+        """What is passed on as it came is JSON that every server can read: no half characters, no NaN, not too deep."""
+        deeper = given
+        for _ in range(_FRAMES):
+            deeper = [deeper]
         try:
-            json.dumps(given, default=BaseModel.model_dump, ensure_ascii=False, allow_nan=False).encode()
+            json.dumps(deeper, default=BaseModel.model_dump, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             raise ValueError("it cannot be told as JSON") from None
         return given
@@ -222,6 +226,15 @@ class Envelope:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
         counts = {"usage": _counts(usage)} if usage else {}
         return {**self._head, "object": "chat.completion", "choices": [choice], **counts}
+
+
+def is_whole(text: str) -> bool:
+    """Whether it has no half of a character, which JSON can hold and no server takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _counts(usage: Usage) -> dict[str, int]:

@@ -31,7 +31,13 @@ class LlmSettings(ServiceSettings):
         description="The model's public name; `parley-demo` or the file's name without its ending unless told.",
     )
     slots: int = Field(4, ge=1, le=256, description="Replies that llama_server writes at once.")
-    context_tokens: int = Field(1024, ge=64, le=1_048_576, description="Context of each slot, in tokens.")
+    context_tokens: int = Field(
+        768,  # measured: above, the demo model answers fewer questions rightly at the end of long talks
+        ge=64,
+        le=1_048_576,
+        description="Context of each slot, in tokens; the demo model was trained on talks of up to 704, "
+        "a larger model wants more.",
+    )
     threads: int = Field(1, ge=1, le=256, description="CPU threads of llama_server; never more than cores are free.")
     llama_cpp_python: str = Field(
         "",
@@ -39,6 +45,17 @@ class LlmSettings(ServiceSettings):
         description="The Python that engine `llama_cpp` runs in, as `.venv-llama/bin/python`; this one unless told.",
     )
     gpu_layers: int = Field(0, ge=0, le=1000, description="Layers of the model that llama_server puts on the GPU.")
+    gpu_memory_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The share of the GPU's memory that engine `llama_cpp` may take; no other engine keeps to it.",
+    )
+    chat_template_path: Path | None = Field(
+        None,
+        description="A Jinja file that llama_server and llama_cpp use in place of the model's own chat template, as "
+        "one that knows tools.",
+    )
     trim: bool = Field(
         True,
         description="Leave the oldest turns out of a prompt that is too long for an engine of this service; the system "
@@ -110,6 +127,9 @@ class LlmSettings(ServiceSettings):
     )
     max_requests: int = Field(
         64, ge=1, le=10_000, description="Answers that may run or wait at once; more are refused with a 429."
+    )
+    body_limit_bytes: int = Field(
+        16 * 2**20, ge=1024, le=2**30, description="Longest body of a request; a longer one is refused with a 413."
     )
     idempotency_life_s: float = Field(
         600.0, gt=0, le=86_400, description="How long the answer to a request with a key is kept after it was complete."
@@ -224,8 +244,9 @@ class LlmSettings(ServiceSettings):
         if "upstreams" not in info.data:  # they are wrong, which is told
             return names
         known = {own_name(str(info.data.get("engine"))), *(spec.name for spec in info.data["upstreams"])}
-        if unknown := next((name for name in names if name.partition("/")[0] not in known), None):
-            raise ValueError(f"there is no server {unknown.partition('/')[0]!r}; known: {', '.join(sorted(known))}")
+        for place, name in enumerate(names, 1):
+            if name.partition("/")[0] not in known:  # it is not told: where a name should be, a key may be
+                raise ValueError(f"name {place}: there is no such server; known: {', '.join(sorted(known))}")
         return names
 
     @property

@@ -1,7 +1,8 @@
 """Tell one client an answer: as server-sent events while they come, or whole as JSON.
 
 A stream's 200 is sent with its first event, so what fails before keeps its status; what fails later is one `error`
-event and the end. When the client leaves, at whatever moment, or stops reading, the answer is left at once.
+event and the end, and so is the service's own end: then the server cancels what it still tells. When the client leaves,
+at whatever moment, or stops reading, the answer is left at once.
 """
 
 import json
@@ -13,9 +14,10 @@ from anyio.lowlevel import checkpoint
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from llm_service.runs import Opening
+from llm_service.runs import Opening, stopping
 from llm_service.upstream import SERVICE
 from shared.errors import ParleyError, error_body
+from shared.farewell import FAREWELL_S
 from shared.metrics import ERRORS
 
 _Headers = list[tuple[bytes, bytes]]
@@ -59,7 +61,7 @@ class Telling(Response, ABC):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope, name="client")
             try:
-                await self._tell(send)
+                await self._tell(send, tasks.cancel_scope)
             except ClientGone:
                 pass
             except ParleyError as error:
@@ -70,8 +72,8 @@ class Telling(Response, ABC):
             raise failure
 
     @abstractmethod
-    async def _tell(self, send: Send) -> None:
-        """Send all of it. Raises a ParleyError only as long as nothing was sent."""
+    async def _tell(self, send: Send, client: anyio.CancelScope) -> None:
+        """Send all of it; `client` is cancelled when it leaves. Raises a ParleyError only while nothing was sent."""
 
 
 class EventTelling(Telling):
@@ -81,7 +83,7 @@ class EventTelling(Telling):
         super().__init__(opening)
         self._idle_timeout_s = idle_timeout_s
 
-    async def _tell(self, send: Send) -> None:
+    async def _tell(self, send: Send, client: anyio.CancelScope) -> None:
         voice = _Voice(send, self._idle_timeout_s)
         try:
             async with self._opening() as reading:
@@ -92,9 +94,12 @@ class EventTelling(Telling):
         except ParleyError as failure:
             if not voice.has_begun:
                 raise
-            if not voice.has_ended:
-                ERRORS.labels(SERVICE, failure.code).inc()
-                await voice.say(event(error_body(failure)), [], is_last=True)
+            await voice.end(failure)
+        except anyio.get_cancelled_exc_class():
+            if voice.has_begun and not client.cancel_called:  # the service ends
+                with anyio.move_on_after(FAREWELL_S, shield=True):
+                    await voice.end(stopping())
+            raise
 
 
 class JsonTelling(Telling):
@@ -104,7 +109,7 @@ class JsonTelling(Telling):
         super().__init__(opening)
         self._shape = shape
 
-    async def _tell(self, send: Send) -> None:
+    async def _tell(self, send: Send, client: anyio.CancelScope) -> None:
         async with self._opening() as reading:
             made = b"".join([piece async for piece in reading.pieces])
         body = self._shape(made, reading.is_replayed)
@@ -126,14 +131,21 @@ class _Voice:
 
     async def say(self, piece: bytes, headers: _Headers, is_last: bool = False) -> None:
         """One piece; waits for a slow client, and raises ClientGone when it takes nothing any more."""
-        self.has_ended = is_last or piece.endswith(LAST_EVENT)
+        is_last = is_last or piece.endswith(LAST_EVENT)
         with anyio.move_on_after(self._idle_timeout_s) as patience:
             if not self.has_begun:
-                self.has_begun = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send({"type": "http.response.body", "body": piece, "more_body": not self.has_ended})
+                self.has_begun = True
+            await self._send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+            self.has_ended = is_last
         if patience.cancelled_caught:
             raise ClientGone
+
+    async def end(self, failure: ParleyError) -> None:
+        """The failure as the last event, unless the end was told."""
+        if not self.has_ended:
+            ERRORS.labels(SERVICE, failure.code).inc()
+            await self.say(event(error_body(failure)), [], is_last=True)
 
 
 async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:

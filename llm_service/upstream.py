@@ -47,7 +47,8 @@ class Upstream:
     async def opened(self) -> AsyncIterator[None]:
         """Answers can be asked for inside the block. Leaving it refuses new ones and ends those that run."""
         timeout = httpx.Timeout(None, connect=self._settings.connect_timeout_s)
-        is_local = self.engine.manner.is_local  # llama.cpp closes the connection of a stream, though it says otherwise
+        # llama.cpp closes the connection of a stream, though it says otherwise; and what is not kept is not sent twice.
+        is_local = self.engine.manner.is_local
         kept = 0 if is_local else self._settings.max_requests
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
         async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=not is_local) as self._client:

@@ -3,7 +3,8 @@
 Two forms are read. A JSON list: `[{"name": "grok", "url": "https://api.x.ai/v1", "key_env": "XAI_API_KEY"}]`. And a
 compact text, servers parted by spaces, their fields by `;`, models by `,`:
 `grok=https://api.x.ai/v1;key_env=XAI_API_KEY;models=grok-4,grok-4-mini`.
-What is wrong is told by the server's name and the field; a key never stands in such a sentence, in a repr or in a log.
+What is wrong is told by the server's name and the field; a key never stands in such a sentence, in a repr or in a log,
+nor does a text that may be one because it stands where a name should be.
 """
 
 import json
@@ -13,12 +14,21 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _FIELD = re.compile(r"[a-z_]{1,32}")
-Model = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S+$")]
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")  # as they are named by custom; what looks otherwise may be a key
 Kind = Literal["auto", "chat", "completion"]
+
+
+def _is_nameable(model: str) -> str:
+    if not model.isprintable() or any(sign.isspace() for sign in model):
+        raise ValueError("a model's name has no spaces and no control characters")
+    return model
+
+
+Model = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_is_nameable)]
 
 
 class UpstreamSpec(BaseModel):
@@ -115,11 +125,13 @@ def _listed(text: str) -> Sequence[object]:
 def _compact(entry: str, place: int) -> dict[str, Any]:
     """One server of the compact text."""
     first, *rest = entry.split(";")
-    name, _, url = first.partition("=")
+    name, equals, url = first.partition("=")
+    if not equals:
+        raise ValueError(f"server {place}: it has no address")
     fields: dict[str, Any] = {"name": name, "url": url}
     for part in filter(None, rest):
-        field, equals, value = part.partition("=")
-        if not equals:
+        field, has_value, value = part.partition("=")
+        if not has_value:
             raise ValueError(f"{_called(fields, place)}: a part of it has no `=`")
         fields[field] = value.split(",") if field == "models" else value
     return fields
@@ -149,7 +161,8 @@ def _with_key(fields: dict[str, Any], called: str) -> dict[str, Any]:
     if not isinstance(variable, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         raise ValueError(f"{called}: key_env: it is no name of a variable")
     if not os.environ.get(variable):
-        raise ValueError(f"{called}: key_env: the variable {variable} is not set")
+        which = f"the variable {variable}" if _VARIABLE.fullmatch(variable) else "that variable"
+        raise ValueError(f"{called}: key_env: {which} is not set")
     return {name: value for name, value in fields.items() if name != "key_env"} | {"key": os.environ[variable]}
 
 

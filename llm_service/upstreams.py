@@ -7,7 +7,7 @@ Prompts, replies and keys are never logged, only names and codes.
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -81,6 +81,7 @@ class Upstreams:
         async with AsyncExitStack() as stack:
             for member in self._members.values():
                 await stack.enter_async_context(member.engine.running())
+            await stack.enter_async_context(self.catalogue.running())
             for member in self._members.values():
                 await stack.enter_async_context(member.upstream.opened())
                 if isinstance(member.answers, FittedAnswers):
@@ -147,9 +148,12 @@ class Upstreams:
 
     async def _places(self, model: str) -> list[Place]:
         """The servers with as much known of their models as it takes to find this one."""
+
+        def is_enough(places: Sequence[Place]) -> bool:
+            return is_plain(model, places) and bool(ways(model, places, self._stand_ins))
+
         places = self.catalogue.places
-        is_enough = is_plain(model, places) and ways(model, places, self._stand_ins)
-        return places if is_enough else await self.catalogue.asked()
+        return places if is_enough(places) else await self.catalogue.asked(is_enough)
 
     def _answerer(self, way: Way) -> Answerer:
         member = self._members[way.upstream]

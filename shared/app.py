@@ -1,8 +1,8 @@
 """The app factory: what every service's HTTP side has in common (health, metrics, errors as JSON, being served)."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import uvicorn
@@ -13,8 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from shared import logs
+from shared.body_limit import BODY_LIMIT_BYTES, BodyLimit
 from shared.errors import BadRequest, InternalError, InvalidJson, InvalidMessage, NotFound, ParleyError, error_body
+from shared.farewell import Farewell, Requests
 from shared.health import READY, Readiness
+from shared.refusals import refusal
 from shared.settings import ServiceSettings
 
 WIRE_LIMIT_BYTES = 16 * 1024 * 1024  # the transport's limit; a message's own, smaller limit gives a typed error
@@ -23,9 +26,23 @@ log = logging.getLogger(__name__)
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_app(title: str, readiness: Readiness, lifespan: Lifespan | None = None) -> FastAPI:
-    """An app with /health, /ready, /metrics and errors in one shape; the service adds its routes."""
-    app = FastAPI(title=title, lifespan=lifespan, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
+def create_app(
+    title: str, readiness: Readiness, lifespan: Lifespan | None = None, body_limit_bytes: int = BODY_LIMIT_BYTES
+) -> FastAPI:
+    """An app with /health, /ready, /metrics, errors in one shape and bounded bodies; the service adds its routes.
+
+    When the server cancels what runs, each request is told so before the lifespan is left.
+    """
+    requests = Requests()
+
+    @asynccontextmanager
+    async def until_told(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app) if lifespan else nullcontext(), requests.told():
+            yield
+
+    app = FastAPI(title=title, lifespan=until_told, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
+    app.add_middleware(BodyLimit, limit_bytes=body_limit_bytes)
+    app.add_middleware(Farewell, requests=requests)  # the outermost, as it was added last
     _answer_errors(app)
 
     @app.get("/health")
@@ -48,15 +65,11 @@ def create_app(title: str, readiness: Readiness, lifespan: Lifespan | None = Non
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ParleyError)
     async def answer(_: Request, error: ParleyError) -> JSONResponse:
-        headers = {}
-        if error.retry_after_ms is not None:
-            headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
-        return JSONResponse(error_body(error), status_code=error.status, headers=headers)
+        return refusal(error)
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        invalid = _first_fault(error)
-        return JSONResponse(error_body(invalid), status_code=invalid.status)
+        return refusal(_first_fault(error))
 
     @app.exception_handler(HTTPException)
     async def answer_http(_: Request, error: HTTPException) -> JSONResponse:
@@ -66,7 +79,7 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def answer_fault(_: Request, error: Exception) -> JSONResponse:
         log.error("a request failed", exc_info=error)
-        return JSONResponse(error_body(InternalError("Something went wrong on our side.")), status_code=500)
+        return refusal(InternalError("Something went wrong on our side."))
 
 
 def _first_fault(error: RequestValidationError) -> InvalidJson | InvalidMessage:
@@ -80,7 +93,8 @@ def _first_fault(error: RequestValidationError) -> InvalidJson | InvalidMessage:
 
 
 def serve(app: FastAPI, settings: ServiceSettings, service: str) -> None:
-    """Serve until SIGTERM or SIGINT: stop accepting, let connections finish for the grace, then cancel them."""
+    """Serve until SIGTERM or SIGINT: stop accepting, let requests finish for the grace, then cancel them, then leave
+    the app's lifespan."""
     logs.configure(service, settings.log_level)
     uvicorn.run(app, **server_options(settings))
 

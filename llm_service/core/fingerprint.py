@@ -1,8 +1,8 @@
 """Decide when two requests are the same one: the key as it is looked up, and the fingerprint of a body.
 
 Keeps and compares nothing itself. What a client sends is never an error here, except a key that is no key.
-Laws: the order of fields, spaces and escapes in a body change nothing, nor do fields without effect on the answer; any
-other difference does. Keys of different callers, methods and paths never meet.
+Laws: the order of fields, spaces, escapes and how a number is written (5, 5.0, 5e0) change nothing in a body, nor do
+fields without effect on the answer; any other difference does. Keys of different callers, methods and paths never meet.
 """
 
 import json
@@ -31,9 +31,15 @@ def fingerprint(body: bytes) -> str:
 
 def _canonical(body: bytes) -> bytes:
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, parse_float=_number)
         if isinstance(fields, dict):
             fields = {name: value for name, value in fields.items() if name not in WITHOUT_EFFECT}
         return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):  # no JSON, or none that can be told apart in this way
         return body
+
+
+def _number(written: str) -> float | int:
+    """A number with a point or an exponent; a whole one as if it had neither."""
+    number = float(written)
+    return int(number) if number.is_integer() else number

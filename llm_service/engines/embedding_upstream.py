@@ -1,6 +1,7 @@
 """Embeddings made by a server elsewhere that speaks OpenAI's `/v1/embeddings`. Nothing is started or kept.
 
-The whole request has one deadline. It is asked a second time only after a connection that ended before one byte came.
+The whole request has one deadline. It is asked a second time only where a connection that was kept
+from before ended.
 """
 
 import json
@@ -14,6 +15,7 @@ import httpx
 from llm_service.core.answer import Failure, body_failure, retry_ms
 from llm_service.core.embedding_answer import Embedded, read_embedded
 from llm_service.engines.bodies import plain_bytes
+from llm_service.engines.carrier import Carrier
 from llm_service.settings import LlmSettings
 from shared import threads
 from shared.errors import (
@@ -94,14 +96,20 @@ class UpstreamEmbedder:
 
     async def _asked(self, body: dict[str, object]) -> tuple[int, bytes, str]:
         """The status, the body and `Retry-After` of its answer."""
+        carrier = Carrier()
         try:
-            return await self._asked_once(body)
+            return await self._asked_once(body, carrier)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            return await self._asked_once(body)  # most likely a kept connection that it had closed meanwhile
+            if carrier.is_new:
+                raise
+            return await self._asked_once(body, carrier)
 
-    async def _asked_once(self, body: dict[str, object]) -> tuple[int, bytes, str]:
+    async def _asked_once(self, body: dict[str, object], carrier: Carrier) -> tuple[int, bytes, str]:
         assert self._client is not None, "it is asked inside running()"
-        async with self._client.stream("POST", self._address, json=body, headers=self._headers) as response:
+        trace = {"trace": carrier.note}
+        async with self._client.stream(
+            "POST", self._address, json=body, headers=self._headers, extensions=trace
+        ) as response:
             answer = bytearray()
             async for chunk in plain_bytes(response):
                 answer += chunk

@@ -27,6 +27,7 @@ def said(text: str, reason: str | None = None) -> dict[str, Any]:
     return {"choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": reason}]}
 
 
+JSON = {"Content-Type": "application/json"}
 COUNTS = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
 TELLS = says(said("a tale"), said(" of two"), said("", "length"), COUNTS, DONE)
 
@@ -149,6 +150,28 @@ async def test_what_cannot_be_had_is_refused_with_the_field_that_is_wrong(
     assert error["param"].split(".")[0] == param
 
 
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("", "prompt: it is empty."),
+        ([], "prompt: it is empty."),
+        ([""], "prompt: it is empty."),
+        (7, "prompt: it is neither a text nor a list with a text."),
+        ([None], "prompt: it is neither a text nor a list with a text."),
+        (["a" * 1_000_001], "prompt: it has more than 1000000 characters."),
+        ("a\ud800", "prompt: it has half of a character."),
+        ([1] * 3000, "Arrays of tokens are not taken; send text."),
+    ],
+    ids=["empty", "no text", "one empty", "number", "nothing", "too long", "half", "tokens"],
+)
+async def test_a_wrong_prompt_is_refused_with_the_real_reason(prompt: object, message: str) -> None:
+    async with completing(FakeEngine(TELLS)) as client:
+        content = json.dumps({"prompt": prompt})  # in ASCII, as half of a character has no bytes
+        error = (await client.post("/v1/completions", content=content, headers=JSON)).json()["error"]
+
+    assert (error["param"], error["message"]) == ("prompt", message)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("script", "status", "code"),
@@ -215,6 +238,23 @@ async def test_an_answer_with_a_key_is_made_once() -> None:
     assert len(asked) == 1
     assert answers[0].json() == answers[1].json()
     assert answers[1].headers["Idempotent-Replayed"] == "true"
+
+
+async def test_an_answer_with_a_key_is_dismissed_as_that_of_a_chat_is() -> None:
+    engine = FakeEngine(stalls(said("a")))
+    headers = {"Idempotency-Key": "ses:1"}
+
+    async with completing(engine) as client:
+        body = {"prompt": "once", "stream": True}
+        async with client.stream("POST", "/v1/completions", json=body, headers=headers) as response:
+            await anext(payloads(response))
+            dismissed = await client.delete("/v1/completions", headers=headers)
+        with anyio.fail_after(5):  # far less than the grace of an answer that is not dismissed
+            await engine.until(lambda server: server.cut_short == 1)
+        keyless = await client.delete("/v1/completions")
+
+    assert dismissed.status_code == 204
+    assert (keyless.status_code, keyless.json()["error"]["code"]) == (400, "bad_request")
 
 
 async def test_no_text_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from llm_service.engines.base import SetupProblem
+from llm_service.engines.base import Manner, SetupProblem
 from llm_service.engines.embedding import Embedder, load_embedder
 from llm_service.engines.fake import Exchange, FakeEngine, Script
 from llm_service.settings import LlmSettings
@@ -26,6 +28,7 @@ from shared.errors import (
 )
 from tests.support.embeddings import CONFIG, PLACES, bert_folder, onnx_folder
 from tests.support.llm import refuses, sends
+from tests.support.llm_kept import KeptServer
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
@@ -309,16 +312,31 @@ async def test_a_server_that_stays_silent_is_waited_for_until_the_deadline() -> 
 
 
 async def test_a_kept_connection_that_was_closed_is_opened_again() -> None:
-    seen: list[int] = []
+    async with kept(ends={1}) as (server, embedder):
+        await embedder.embed(["tea"], 2)
+        await embedder.embed(["tea"], 2)
 
-    async def script(exchange: Exchange) -> None:
-        seen.append(len(seen))
-        if len(seen) > 1:
-            await exchange.tell(200, {"data": [{"index": 0, "embedding": [1, 2]}]})
+    assert server.asked == [0, 0, 1]
 
-    await asked(script)
 
-    assert seen == [0, 1]
+async def test_what_a_new_connection_carried_is_not_sent_again() -> None:
+    async with kept(ends={0}) as (server, embedder):
+        with pytest.raises(ServiceUnavailable):
+            await embedder.embed(["tea"], 2)
+
+    assert server.asked == [0]
+
+
+@asynccontextmanager
+async def kept(ends: set[int]) -> AsyncIterator[tuple[KeptServer, Embedder]]:
+    """A server that ends the connections of these requests, and its client."""
+    server = KeptServer(Manner(model=None), ends, answer=b'{"data": [{"index": 0, "embedding": [1, 2]}]}')
+    async with server.running():
+        target = await server.target(0)
+        assert target is not None
+        embedder = load_embedder(LlmSettings(embedding_engine="openai", embedding_upstream_url=target.address))
+        async with embedder.running():
+            yield server, embedder
 
 
 async def test_a_server_that_is_not_there_is_a_typed_error() -> None:

@@ -87,6 +87,7 @@ async def test_as_many_texts_as_the_limit_are_taken(client: httpx.AsyncClient, e
         ({"input": "a" * (TEXT_LIMIT + 1)}, "invalid_message", "input"),
         ({"input": [1, 2, 3]}, "unsupported", "input"),
         ({"input": [[1, 2], [3]]}, "unsupported", "input"),
+        ({"input": ["a", 1]}, "unsupported", "input"),
         ({"input": "a", "dimensions": 3}, "unsupported", "dimensions"),
         ({"input": "a", "dimensions": 0}, "invalid_message", "dimensions"),
         ({"input": "a", "encoding_format": "hex"}, "invalid_message", "encoding_format"),
@@ -100,6 +101,32 @@ async def test_what_cannot_be_had_is_refused_with_the_field_that_is_wrong(
 
     assert (status, told) == (400, code)
     assert where.split(".")[0] == param
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "message"),
+    [
+        ([], "input", "input: it is an empty list."),
+        ("", "input", "input: it is an empty text."),
+        (["a", ""], "input.1", "input.1: it is an empty text."),
+        (["a"] * 2049, "input", "input: it has 2049 texts, and at most 2048 are taken at once."),
+        (["a", "b" * 40_000], "input.1", "input.1: it has 40000 characters, and a text has at most 32768."),
+        (["a", "b\udc00"], "input.1", "input.1: it has half of a character."),
+        (7, "input", "input: it is neither a text nor a list of texts."),
+        (["a", None], "input", "input: it is neither a text nor a list of texts."),
+        ([[1, 2], [3]], "input", "Arrays of tokens are not taken; send text."),
+        ([1] * 3000, "input", "Arrays of tokens are not taken; send text."),
+    ],
+    ids=["no text", "empty", "one empty", "too many", "too long", "half", "number", "nothing", "tokens", "many tokens"],
+)
+async def test_a_wrong_input_is_refused_with_the_real_reason(
+    client: httpx.AsyncClient, given: object, param: str, message: str
+) -> None:
+    content = json.dumps({"input": given})  # in ASCII, as half of a character has no bytes
+    response = await client.post("/v1/embeddings", content=content, headers={"Content-Type": "application/json"})
+
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["message"]) == (400, param, message)
 
 
 async def test_another_model_is_not_there(client: httpx.AsyncClient) -> None:

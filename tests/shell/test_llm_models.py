@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
-from tests.support.llm import HELLO
+from llm_service.engines.fake import Exchange
+from tests.support.llm import HELLO, stalls
 from tests.support.llm_upstreams import Server, client_of
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
@@ -70,3 +72,63 @@ async def test_a_server_of_the_older_settings_is_listed_with_its_models() -> Non
         }
         async with client_of({}, **fields) as client:
             assert await names(client) == ["m-1"]
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server whose list never comes, and is awaited for longer than any client waits."""
+    monkeypatch.setattr("llm_service.engines.remote._LIST_TIMEOUT_S", 600)
+    hanging = Server()
+    hanging.engine.listing = stalls()
+    return hanging
+
+
+async def test_one_model_that_is_known_waits_for_no_list(hanging: Server) -> None:
+    specs = {"openai": {"models": ["gpt-a"]}}
+    async with client_of({"slow": hanging, "openai": Server()}, specs) as client:
+        found = [(await client.get(f"/v1/models/{name}")).json()["owned_by"] for name in ("gpt-a", "own-model")]
+        assert hanging.engine.connections == 1  # still asked
+
+    assert found == ["openai", "parley"]
+
+
+async def test_one_model_that_a_server_lists_waits_for_no_other_list(hanging: Server) -> None:
+    async with client_of({"slow": hanging, "quick": Server(models=("m",))}) as client:
+        found = (await client.get("/v1/models/m")).json()
+        assert hanging.engine.connections == 1
+
+    assert found["owned_by"] == "quick"
+
+
+async def test_all_lists_are_asked_for_at_once() -> None:
+    both, asked = anyio.Event(), list[str]()
+
+    async def listing(exchange: Exchange) -> None:
+        asked.append(exchange.path)
+        if len(asked) == 2:
+            both.set()
+        await both.wait()
+        await exchange.tell(200, {"data": [{"id": "m"}]})
+
+    servers = {"a": Server(), "b": Server()}
+    for server in servers.values():
+        server.engine.listing = listing
+    async with client_of(servers) as client:
+        assert await names(client) == ["own-model", "local/own-model", "a/m", "b/m"]
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one server", "two servers"])
+async def test_a_key_that_is_given_as_a_model_is_told_to_nobody(count: int) -> None:
+    key = "sk-proj-very-secret"
+    servers = {name: Server(models=("m",)) for name in ("a", "b")[:count]}
+    async with client_of(servers) as client:
+        answers = [await client.get(f"/v1/models/{key}")]
+        for path, more in (
+            ("/v1/chat/completions", {"messages": HELLO}),
+            ("/v1/completions", {"prompt": "once"}),
+            ("/v1/embeddings", {"input": "tea"}),
+        ):
+            answers += [await client.post(path, json={"model": name, **more}) for name in (key, f"local/{key}")]
+
+    assert {(answer.status_code, answer.json()["error"]["param"]) for answer in answers} == {(404, "model")}
+    assert [answer.text for answer in answers if "secret" in answer.text] == []

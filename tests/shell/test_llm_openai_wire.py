@@ -1,13 +1,15 @@
 """The pieces of an answer as clients see them: who answers, and which tools are called."""
 
+import json
 import re
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from llm_service.core.answer import ToolCallDelta, Usage
 from llm_service.core.tool_calls import ToolCall
-from llm_service.openai_wire import Envelope
+from llm_service.openai_wire import ChatRequest, Envelope
 
 pytestmark = pytest.mark.shell
 
@@ -65,3 +67,34 @@ def test_every_piece_names_the_model_that_answers_once_it_is_known() -> None:
 
     assert [event["model"] for event in events] == ["far/answering"] * 3
     assert envelope.completion("", "stop", None)["model"] == "far/answering"
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [1, 20, 900, 920, 940, 960, 980, 1000, 5000])
+def test_what_is_taken_to_be_passed_on_can_still_be_sent_inside_of_something(depth: int) -> None:
+    """Where the depth becomes too much depends on who calls; what was taken is never too much later."""
+    fields = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "response_format": {"type": "json_object", "y": nested(depth)},
+    }
+    try:
+        request = ChatRequest.model_validate(fields)
+    except ValidationError as refusal:
+        assert depth > 20
+        assert "cannot be told as JSON" in str(refusal)
+    else:
+        json.dumps({"inside": [[[request.model_dump()["response_format"]]]]})
+
+
+@pytest.mark.parametrize("value", [float("nan"), "a\ud800"])
+def test_what_no_server_can_read_is_refused(value: Any) -> None:
+    with pytest.raises(ValidationError, match="cannot be told as JSON"):
+        ChatRequest.model_validate(
+            {"messages": [{"role": "user", "content": "hi"}], "response_format": {"type": "json_object", "y": value}}
+        )

@@ -172,3 +172,10 @@ async def test_the_missing_last_event_is_added(restless: Service, script: Script
 
     assert (text_of(events), events[-1], events.count(DONE)) == ("a", DONE, 1)
     await engine.until(lambda engine: engine.connections == 0)
+
+
+async def test_a_body_above_the_limit_that_is_set_is_refused() -> None:
+    async with talking_to(FakeEngine(Canned()), LlmSettings(engine="fake", body_limit_bytes=1024)) as client:
+        answer = await client.post("/v1/chat/completions", json={"messages": HELLO, "user": "x" * 1024})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "message_too_large")

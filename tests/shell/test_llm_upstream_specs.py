@@ -73,6 +73,18 @@ WRONG: dict[str, tuple[str, str]] = {
     "a key where a field should be": ("grok=https://x;sk-very-secret=1", "server 'grok': a field: extra inputs"),
     "a part without a value": ("grok=https://x;sk-very-secret", "server 'grok': a part of it has no `=`"),
     "an empty model": ("grok=https://x;models=a,,b", "server 'grok': models.1: string should have at least 1"),
+    "a model with a control character": ("grok=https://x;models=a,b\x1b[2J", "server 'grok': models.1: value error"),
+    "a model with an end of text": (
+        '[{"name":"grok","url":"http://x","models":["a\\u0000"]}]',
+        "server 'grok': models.0",
+    ),
+    "a model that cannot be seen": ("grok=https://x;models=a\u200b", "server 'grok': models.0: value error, a model's"),
+    "a model with a space": (
+        '{"name":"grok","url":"http://x","models":["a b"]}',
+        "server 'grok': models.0: value error",
+    ),
+    "a key in the place of a server": ("grok=https://x sk-very-secret", "server 2: it has no address"),
+    "a key in the place of a variable": ("a=http://x;key_env=sk_very_secret", "server 'a': key_env: that variable is"),
     "a bound out of bounds": ("grok=https://x;max_requests=0", "server 'grok': max_requests: input should be greater"),
     "an unknown kind": ("grok=https://x;kind=magic", "server 'grok': kind: input should be 'auto', 'chat' or"),
     "the same name twice": ("a=http://x a=http://y", "server 'a': name: it is given twice"),
@@ -96,7 +108,8 @@ def test_what_is_wrong_is_told_by_server_and_field_and_never_with_the_key(
         LlmSettings.load()
 
     assert f"LLM_UPSTREAMS: Value error, {sentence}" in str(ended.value)
-    assert SECRET not in f"{ended.value} {told.value} {told.value!r} {told.value.__cause__!r}"
+    said = f"{ended.value} {told.value} {told.value!r} {told.value.__cause__!r}"
+    assert SECRET not in said.replace("_", "-")
 
 
 @pytest.mark.parametrize("given", [7, {"a": 1}])
@@ -108,13 +121,15 @@ def test_what_is_no_list_is_refused(given: object) -> None:
 @pytest.mark.parametrize(
     ("engine", "names", "sentence"),
     [
-        ("fake", "grok,made-up/x", "there is no server 'made-up'; known: grok, local"),
-        ("openai", "local", "there is no server 'local'; known: grok, upstream"),
+        ("fake", "grok,sk-very-secret/x", "name 2: there is no such server; known: grok, local"),
+        ("openai", "local", "name 1: there is no such server; known: grok, upstream"),
     ],
 )
 def test_only_known_servers_can_stand_in(engine: str, names: str, sentence: str) -> None:
-    with pytest.raises(ValidationError, match=sentence):
+    with pytest.raises(ValidationError, match=sentence) as told:
         LlmSettings.model_validate({"engine": engine, "upstreams": [GROK], "fallback": names})
+
+    assert SECRET not in str(told.value)
 
 
 def test_stand_ins_are_read_from_a_text_or_a_list() -> None:

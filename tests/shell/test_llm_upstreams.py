@@ -7,7 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
+from llm_service.catalogue import Catalogue, Entry
 from llm_service.core.answer import Answerer, Delta, Finished
+from llm_service.core.routing import Place
 from llm_service.engines.fake import Canned, Exchange, FakeEngine, Script
 from llm_service.engines.openai_upstream import OpenAiUpstream
 from llm_service.openai_wire import ChatRequest
@@ -143,6 +145,66 @@ async def test_a_list_is_asked_for_once_by_many() -> None:
             tasks.start_soon(answer, upstreams, "m-1")
 
     assert (server.listings, len(server.asked)) == (1, 8)
+
+
+async def test_a_bare_name_that_a_server_lists_waits_for_no_other_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_service.engines.remote._LIST_TIMEOUT_S", 600)
+    hanging, quick = Server(), Server(models=("m-1",))
+    hanging.engine.listing = stalls()
+    async with fronted(canned(), {"slow": hanging, "quick": quick}) as upstreams:
+        with anyio.fail_after(60):
+            assert await answer(upstreams, "m-1") == ("quick/m-1", "hi")
+        assert hanging.engine.connections == 1  # its list is awaited still
+
+
+async def test_a_list_that_nobody_waits_for_any_more_is_kept_when_it_comes() -> None:
+    gate, late = anyio.Event(), Server(models=("m-1", "m-2"))
+
+    async def listing(exchange: Exchange) -> None:
+        await gate.wait()
+        await late._list(exchange)
+
+    late.engine.listing = listing
+    async with fronted(canned(), {"late": late, "quick": Server(models=("m-1",))}) as upstreams:
+        assert await answer(upstreams, "m-1") == ("quick/m-1", "hi")
+        gate.set()
+        assert await answer(upstreams, "m-2") == ("late/m-2", "hi")
+        assert await answer(upstreams, "m-1") == ("late/m-1", "hi")  # in the order of the servers
+
+    assert late.listings == 1
+
+
+async def test_a_client_that_leaves_ends_no_question_of_others() -> None:
+    gate, server = anyio.Event(), Server(models=("m-1",))
+
+    async def listing(exchange: Exchange) -> None:
+        await gate.wait()
+        await server._list(exchange)
+
+    server.engine.listing = listing
+    async with fronted(canned(), {"far": server}) as upstreams:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer, upstreams, "m-1")
+            await server.engine.until(lambda engine: engine.connections == 1)
+            tasks.cancel_scope.cancel()
+        gate.set()
+        assert await answer(upstreams, "m-1") == ("far/m-1", "hi")
+
+    assert server.listings == 1
+
+
+async def test_a_fault_in_asking_one_server_ends_neither_the_others_nor_the_service(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken() -> tuple[str, ...]:
+        raise RuntimeError("a fault of ours")
+
+    found = Catalogue([Entry(Place("a"), broken), Entry(Place("b", ("m",)))])
+    async with found.running():
+        places = await found.asked()
+
+    assert [place.models for place in places] == [None, ("m",)]
+    assert "could not be listed" in caplog.text
 
 
 LISTINGS: dict[str, Script] = {
