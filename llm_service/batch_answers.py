@@ -13,12 +13,13 @@ import anyio
 from anyio import CapacityLimiter
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from llm_service.core.answer import Delta, Finished, Part, Usage
+from llm_service.core.answer import Finished, Part, Usage
 from llm_service.core.batching import BatchParams, Refusal
-from llm_service.engines.llama_cpp_batch import Batcher, Ended, Lost, NotTaken, Order, Said, Told
+from llm_service.core.tool_markup import PlainText, Reading
+from llm_service.engines.llama_cpp_batch import Batcher, Ended, Lost, NotOffered, NotTaken, Order, Said, Told
 from llm_service.openai_wire import ChatRequest
 from shared import threads
-from shared.errors import BadRequest, ContextLengthExceeded, EngineFailed, Overloaded, ParleyError
+from shared.errors import BadRequest, ContextLengthExceeded, EngineFailed, Overloaded, ParleyError, Unsupported
 
 _RETRY_AFTER_MS = 1000
 _BYTES_AT_ONCE = 4096
@@ -31,6 +32,7 @@ _REFUSALS: dict[Refusal, tuple[type[ParleyError], str]] = {
 
 Prompts = Callable[[ChatRequest], tuple[int, ...]]  # may take a moment; raises NotTaken
 Orders = Callable[[ChatRequest, tuple[int, ...]], Order]  # raises NotTaken
+Readings = Callable[[ChatRequest], Reading]  # of requests that were taken
 
 
 class Handover:
@@ -84,30 +86,44 @@ class Handover:
                         reader.send_nowait(one)
 
 
+def as_text(_: ChatRequest) -> Reading:
+    """All that is written is text."""
+    return PlainText()
+
+
 class BatchAnswers:
-    """The batcher's answers to requests."""
+    """The batcher's answers to requests; `readings` tell what of an answer is text and what a tool call."""
 
     name = "llama_cpp"
 
     def __init__(
-        self, batcher: Batcher, params: BatchParams, handover: Handover, prompts: Prompts, orders: Orders
+        self,
+        batcher: Batcher,
+        params: BatchParams,
+        handover: Handover,
+        prompts: Prompts,
+        orders: Orders,
+        readings: Readings = as_text,
     ) -> None:
         self._batcher = batcher
         self._capacity = params.slot_tokens + _TOLD_BESIDE_TEXT
         self._handover = handover
         self._prompts = prompts
         self._orders = orders
+        self._readings = readings
         self._tokenising = CapacityLimiter(1)
 
     @asynccontextmanager
     async def answer(self, request: ChatRequest) -> AsyncIterator[AsyncGenerator[Part, None]]:
-        """The parts of one answer: text, its end, then its counts. Raises a ParleyError, also while read.
+        """The parts of one answer: text, tool calls, its end, then its counts. Raises a ParleyError, also when read.
 
         A cancel or an error inside the block stops the work at once.
         """
         try:
             prompt = await threads.call(self._prompts, request, limiter=self._tokenising)
             key = self._batcher.submit(self._orders(request, prompt))
+        except NotOffered as refusal:
+            raise Unsupported(str(refusal), service="llm", param=refusal.param) from None
         except NotTaken as refusal:
             raise BadRequest(str(refusal), service="llm") from None
         if isinstance(key, Refusal):
@@ -115,7 +131,7 @@ class BatchAnswers:
             raise kind(sentence, service="llm", retry_after_ms=_RETRY_AFTER_MS if kind.retryable else None)
         told = self._handover.open(key, self._capacity)
         try:
-            async with aclosing(_parts(told)) as parts:
+            async with aclosing(_parts(told, self._readings(request))) as parts:
                 yield parts
         finally:
             self._batcher.cancel(key)
@@ -123,17 +139,19 @@ class BatchAnswers:
             told.close()
 
 
-async def _parts(told: MemoryObjectReceiveStream[Told]) -> AsyncGenerator[Part, None]:
+async def _parts(told: MemoryObjectReceiveStream[Told], reading: Reading) -> AsyncGenerator[Part, None]:
     """The first text at once; later ones that have piled up are handed on as one."""
     is_first = True
     while True:
         text, one = await _next(told, is_first)
         is_first = False
-        if text:
-            yield Delta(text)
+        for part in reading.feed(text):
+            yield part
         match one:
             case Ended(_, reason, prompt_tokens, written_tokens, _):
-                yield Finished(reason)
+                for part in reading.finish(is_cut=reason == "length"):
+                    yield part
+                yield Finished("tool_calls" if reason == "stop" and reading.has_called else reason)
                 yield Usage(prompt_tokens, written_tokens)
                 return
             case Lost():

@@ -27,6 +27,7 @@ from shared.errors import (
     ParleyError,
     ServiceTimeout,
     ServiceUnavailable,
+    Unsupported,
 )
 
 SERVICE = "llm"
@@ -37,6 +38,7 @@ _TAIL_S = 0.05  # the end of the body follows `[DONE]` at once, or is not worth 
 _ERRORS: dict[Failure, tuple[type[ParleyError], str]] = {
     Failure.TOO_LONG: (ContextLengthExceeded, "The messages are longer than the model's context."),
     Failure.REFUSED: (BadRequest, "The model's server refused the request."),
+    Failure.UNSUPPORTED: (Unsupported, "The model's server does not do what the request asks for."),
     Failure.KEY_REFUSED: (ServiceUnavailable, "The model's server refused this service's key."),
     Failure.NOT_THERE: (EngineFailed, "The model's server does not have the model or the path that is set."),
     Failure.OVERLOADED: (Overloaded, "The model's server has no room for more."),

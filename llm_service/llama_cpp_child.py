@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,12 +27,15 @@ from pydantic import BaseModel
 from llm_service.batch_answers import BatchAnswers, Handover
 from llm_service.chat import chat_answer
 from llm_service.core.batching import BatchParams
+from llm_service.core.tool_choice import ToolChoice, choice_of
+from llm_service.core.tool_markup import CLOSE, CallFinder, ForcedCalls, PlainText, Reading
 from llm_service.engines import leash
-from llm_service.engines.llama_cpp_batch import Batcher, NotTaken, Order
+from llm_service.engines.llama_cpp_batch import Batcher, NotOffered, NotTaken, Order
 from llm_service.engines.llama_cpp_context import LlamaContext
+from llm_service.engines.llama_cpp_gpu import layers_on_gpu
 from llm_service.engines.llama_cpp_model import Model
-from llm_service.engines.llama_cpp_sampling import Chain, Sampling, grammar_of
-from llm_service.openai_wire import ChatRequest
+from llm_service.engines.llama_cpp_sampling import Chain, Sampling, call_grammar, grammar_of
+from llm_service.openai_wire import CalledTool, ChatRequest
 from llm_service.settings import LlmSettings
 from shared import threads
 from shared.app import create_app
@@ -66,8 +69,8 @@ class Text(BaseModel):
 class Writer:
     """The model, its context, and the thread that owns it."""
 
-    def __init__(self, path: Path, params: BatchParams, threads_count: int, gpu_layers: int) -> None:
-        self.model = Model(path, gpu_layers)
+    def __init__(self, model: Model, params: BatchParams, threads_count: int) -> None:
+        self.model = model
         self.params = replace(params, slot_tokens=min(params.slot_tokens, self.model.trained_tokens))
         self.context = LlamaContext(self.model, self.params, threads_count)
 
@@ -80,39 +83,101 @@ class Writer:
         async with handover.sorting():
             owner.start()
             try:
-                yield batcher, BatchAnswers(batcher, self.params, handover, self.prompt, self.order)
+                yield batcher, BatchAnswers(batcher, self.params, handover, self.prompt, self.order, self.reading)
             finally:
                 batcher.stop()
                 with anyio.CancelScope(shield=True):  # bounded: the step that runs is broken off; a GPU's is short
                     await threads.call(owner.join)
 
     def prompt(self, request: ChatRequest) -> tuple[int, ...]:
-        """The request's messages as tokens; raises NotTaken."""
-        if request.tools and request.tool_choice != "none":
-            raise NotTaken("This engine calls no tools.")
-        return tuple(self.model.prompt(_told(request)))
+        """The request's messages and tools as tokens; raises NotTaken."""
+        return tuple(self.model.prompt(_told(request), self._tools(request)))
+
+    def rendered(self, request: ChatRequest) -> str:
+        """The same as the chat template writes it; raises NotTaken."""
+        return self.model.rendered(_told(request), self._tools(request))
 
     def order(self, request: ChatRequest, prompt: tuple[int, ...]) -> Order:
-        """The request as an order; raises NotTaken."""
+        """The request as an order; raises NotTaken. No text stops a call that is forced: it would not be whole."""
         assert isinstance(request, EngineRequest)
+        choice = self._choice(request)
         stops = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
+        if choice.is_forced:
+            stops = ()
+        elif choice.names and not choice.is_several:
+            stops = (*stops, CLOSE)  # what would follow is another call
         limits = [limit for limit in (request.max_tokens, request.max_completion_tokens) if limit is not None]
-        chain = Chain(self.model, _sampling(request), prompt).bind(self.context.handle)
+        grammar = _calls(request, choice) if choice.is_forced else _grammar(request.response_format or {})
+        chain = Chain(self.model, _sampling(request, grammar), prompt).bind(self.context.handle)
         return Order(prompt, min(limits, default=self.params.slot_tokens), chain, stops, request.ignore_eos)
 
+    def reading(self, request: ChatRequest) -> Reading:
+        """What of the answer is text and what a call; of a request that was taken."""
+        choice = self._choice(request)
+        if not choice.names:
+            return PlainText()
+        return ForcedCalls(choice.names) if choice.is_forced else CallFinder(choice.names)
 
-def _told(request: ChatRequest) -> list[dict[str, str]]:
+    def _choice(self, request: ChatRequest) -> ToolChoice:
+        """What the answer may call: nothing where the model is not told how; raises NotTaken."""
+        names = [tool.function.name for tool in request.tools or ()]
+        choice = choice_of(names, request.tool_choice, request.parallel_tool_calls)
+        if choice is None:
+            raise NotTaken("tool_choice is none of none, auto, required and a function of these tools.")
+        if self.model.knows_tools:
+            return choice
+        if choice.is_forced:
+            raise NotOffered("The model's chat template knows no tools.", "tool_choice")
+        return ToolChoice()
+
+    def _tools(self, request: ChatRequest) -> list[dict[str, Any]]:
+        """What the template is told of; of a choice of one among many tools, all."""
+        may_call = bool(self._choice(request).names)
+        return [tool.model_dump(exclude_unset=True) for tool in request.tools or ()] if may_call else []
+
+
+def _told(request: ChatRequest) -> list[dict[str, Any]]:
     """Messages as templates know them, who are older than the role of a developer."""
     roles = {"developer": "system"}
-    return [{"role": roles.get(message.role, message.role), "content": message.text} for message in request.messages]
+    told = []
+    for message in request.messages:
+        one: dict[str, Any] = {"role": roles.get(message.role, message.role), "content": message.text}
+        if message.role == "assistant" and message.tool_calls:
+            one["tool_calls"] = [_called(call) for call in message.tool_calls]
+        if message.role == "tool":
+            one["tool_call_id"] = message.tool_call_id
+        told.append(one)
+    return told
 
 
-def _sampling(request: EngineRequest) -> Sampling:
+def _called(call: CalledTool) -> dict[str, Any]:
+    """A call of an earlier answer; its arguments as an object, which is what templates write as JSON."""
+    told = call.model_dump()
+    with suppress(ValueError, RecursionError):  # else as they were told
+        arguments = json.loads(call.function.arguments)
+        if isinstance(arguments, dict):
+            told["function"]["arguments"] = arguments
+    return told
+
+
+def _calls(request: ChatRequest, choice: ToolChoice) -> str:
+    """The grammar of the calls that the answer must be; raises NotTaken."""
+    functions = {
+        tool.function.name: tool.function for tool in request.tools or () if tool.function.name in choice.names
+    }
+    schemas = {
+        name: {"properties": {}} if one.parameters is None else one.parameters for name, one in functions.items()
+    }
+    is_strict = any((one.model_extra or {}).get("strict") is True for one in functions.values())
+    return call_grammar(schemas, choice.is_several, is_strict)
+
+
+def _sampling(request: EngineRequest, grammar: str | None) -> Sampling:
     names = (
         "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "seed",
     )  # fmt: skip
     chosen = {name: value for name in names if (value := getattr(request, name)) is not None}
-    return Sampling(**chosen, grammar=_grammar(request.response_format or {}))
+    return Sampling(**chosen, grammar=grammar)
 
 
 def _grammar(wanted: dict[str, Any]) -> str | None:
@@ -178,7 +243,7 @@ def _add_counting(app: FastAPI, writer: Writer, check: Any) -> None:
     @app.post("/apply-template", dependencies=[check])
     def apply_template(request: ChatRequest) -> dict[str, object]:
         try:
-            return {"prompt": writer.model.rendered(_told(request))}
+            return {"prompt": writer.rendered(request)}
         except NotTaken as refusal:
             raise BadRequest(str(refusal)) from None
 
@@ -202,12 +267,19 @@ def main() -> None:
     )
     settings = LlmSettings.model_construct(model_name=arguments.alias)  # the environment is for the service alone
     try:
-        writer = Writer(arguments.model, params, arguments.threads, arguments.gpu_layers)
+        writer = Writer(_model(arguments, params), params, arguments.threads)
     except ValueError as problem:
         sys.exit(str(problem))
     app = build_app(writer, settings, os.environ["LLAMA_API_KEY"])
     anyio.run(_serve, app)
     writer.context.close()
+
+
+def _model(arguments: argparse.Namespace, params: BatchParams) -> Model:
+    """The weights and their template; raises ValueError."""
+    layers = layers_on_gpu(arguments.model, arguments.gpu_layers, arguments.gpu_memory_share, params)
+    template = arguments.chat_template.read_text(encoding="utf-8") if arguments.chat_template else None
+    return Model(arguments.model, layers, template)
 
 
 async def _serve(app: FastAPI) -> None:
@@ -233,6 +305,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=1024, help="tokens, of all slots together")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpu-layers", type=int, default=0)
+    parser.add_argument("--gpu-memory-share", type=float, help="of the GPU's memory, which layers may fill")
+    parser.add_argument("--chat-template", type=Path, help="a Jinja file instead of the model's own template")
     parser.add_argument("--waiting", type=int, default=64, help="prompts that may wait for a slot")
     return parser.parse_args()
 

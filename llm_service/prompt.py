@@ -1,7 +1,9 @@
-"""Fit a conversation into the engine's context before the engine is asked, so that a long talk never ends in a refusal.
+"""Fit a request to the engine before it is asked: what it wants of its tools, and the conversation into the context, so
+that a long talk never ends in a refusal.
 
-What goes is decided in core/prompt_budget.py from the engine's own token counts. No text is counted while all is so
-short that it must fit. Where the engine does not count, the conversation goes as it is.
+Tools are fitted first, in wanted_calls.py: what the model is not told of takes no room. What goes of the conversation
+is decided in core/prompt_budget.py from the engine's own token counts. No text is counted while all is so short that it
+must fit. Where the engine does not count, the conversation goes as it is.
 """
 
 import json
@@ -20,6 +22,7 @@ from llm_service.exchange import SERVICE
 from llm_service.openai_wire import ChatRequest
 from llm_service.settings import LlmSettings
 from llm_service.token_counts import Terms, TokenCounter, Uncountable
+from llm_service.wanted_calls import as_calls, chosen
 from shared.clock import now_s
 from shared.errors import ContextLengthExceeded
 
@@ -36,6 +39,7 @@ class FittedAnswers:
         self._answers = answers
         self._counter = TokenCounter(engine, settings)
         self._markers = MarkerBreaker(engine.manner.markers)
+        self._tools = engine.manner.tools
         self._trims = settings.trim and engine.manner.counts_tokens
         self._counts_from_s = 0.0
 
@@ -45,9 +49,12 @@ class FittedAnswers:
 
     @asynccontextmanager
     async def answer(self, request: ChatRequest) -> AsyncIterator[AsyncGenerator[Part, None]]:
-        """As Answers has it; raises ContextLengthExceeded when the pinned messages and the last turn do not fit."""
+        """As Answers has it; raises ContextLengthExceeded when the pinned messages and the last turn do not fit, and
+        Unsupported for a call that the model cannot be made to make."""
+        request, is_calls = chosen(request, self._tools)
         fitted = await self.fitted(request) if self._trims else request
-        async with self._answers.answer(fitted) as parts:
+        answer = self._answers.answer(fitted)
+        async with as_calls(answer) if is_calls else answer as parts:
             yield parts
 
     async def fitted(self, request: ChatRequest) -> ChatRequest:

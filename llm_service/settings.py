@@ -49,7 +49,8 @@ class LlmSettings(ServiceSettings):
         None,
         gt=0,
         le=1,
-        description="The share of the GPU's memory that engine `llama_cpp` may take; no other engine keeps to it.",
+        description="The share of the GPU's memory that engine `llama_cpp` may take, and no other engine keeps to: as "
+        "many layers as fit into it, at most `LLM_GPU_LAYERS` where that is set.",
     )
     chat_template_path: Path | None = Field(
         None,

@@ -35,6 +35,7 @@ class Failure(Enum):
 
     TOO_LONG = "the prompt is longer than the model's context"
     REFUSED = "the request was refused"
+    UNSUPPORTED = "the request asks for what it does not do"
     KEY_REFUSED = "the key was refused"
     NOT_THERE = "the model or the path is not there"
     OVERLOADED = "refused for load"
@@ -179,6 +180,8 @@ def failure_of(status: int, event: object) -> Failure:
     text = _written(event).lower()
     if any(code in text for code in _CONTEXT_CODES) or (status in (0, 400) and _speaks_of_context(text)):
         return Failure.TOO_LONG
+    if status == 400 and _code(event) == "unsupported":  # another service of this kind
+        return Failure.UNSUPPORTED
     known = {
         401: Failure.KEY_REFUSED,
         403: Failure.KEY_REFUSED,
@@ -284,6 +287,12 @@ def _text(given: object) -> str | None:
 
 def _speaks_of_context(text: str) -> bool:
     return any(words in text for words in _CONTEXT_WORDS)
+
+
+def _code(event: object) -> object:
+    """The code of an error in the shape of OpenAI's; None where there is none."""
+    error = event.get("error") if isinstance(event, dict) else None
+    return error.get("code") if isinstance(error, dict) else None
 
 
 def _written(event: object) -> str:

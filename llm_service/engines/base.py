@@ -7,7 +7,11 @@ are exercised by the same code.
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+# What becomes of the tools of a request: the server sees to all that is asked of them (`passed`); it knows them, and a
+# call that must be made is asked of it as JSON of that shape (`shaped`); its chat template knows none (`unknown`).
+ToolManner = Literal["passed", "shaped", "unknown"]
 
 
 class SetupProblem(Exception):
@@ -25,14 +29,15 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How the server wants to be asked: its name for the model, fields set unless the client sets them, its markers,
-    the texts that it would read as control tokens, and whether it counts tokens as llama.cpp's server does
-    (`/tokenize`, `/apply-template`)."""
+    the texts that it would read as control tokens, whether it counts tokens as llama.cpp's server does (`/tokenize`,
+    `/apply-template`), and what becomes of tools."""
 
     model: str | None
     defaults: Mapping[str, object] = field(default_factory=dict)
     markers: tuple[str, ...] = ()
     is_local: bool = True
     counts_tokens: bool = False
+    tools: ToolManner = "passed"
 
 
 class Engine(Protocol):

@@ -1,6 +1,7 @@
-"""What carried a request: a connection that was kept from before, which the server may have closed meanwhile, or a new one.
+"""What carried a request: a connection that was kept from before, or a new one.
 
-A request that a new connection carried may have reached the server even when nothing came back: it is not sent again.
+One that was kept the server may have closed meanwhile. A request that a new connection carried may have reached the
+server even when nothing came back: it is not sent again.
 """
 
 from collections.abc import Mapping

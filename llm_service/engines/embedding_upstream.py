@@ -26,6 +26,7 @@ from shared.errors import (
     ParleyError,
     ServiceTimeout,
     ServiceUnavailable,
+    Unsupported,
 )
 from shared.health import READY
 
@@ -34,6 +35,7 @@ _RETRY_AFTER_MS = 1000
 _ERRORS: dict[Failure, tuple[type[ParleyError], str]] = {
     Failure.TOO_LONG: (ContextLengthExceeded, "A text is longer than the embedding model takes."),
     Failure.REFUSED: (BadRequest, "The embedding server refused the request."),
+    Failure.UNSUPPORTED: (Unsupported, "The embedding server does not do what the request asks for."),
     Failure.KEY_REFUSED: (ServiceUnavailable, "The embedding server refused this service's key."),
     Failure.NOT_THERE: (EngineFailed, "The embedding server does not have the model or the path that is set."),
     Failure.OVERLOADED: (Overloaded, "The embedding server has no room for more."),

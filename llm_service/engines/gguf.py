@@ -1,4 +1,4 @@
-"""Read from a GGUF file which texts its model takes as control tokens; never reads the weights."""
+"""Read from a GGUF file which texts its model takes as control tokens, and its chat templates; never the weights."""
 
 import struct
 from pathlib import Path
@@ -24,6 +24,12 @@ def control_markers(path: Path) -> tuple[str, ...]:
     if not isinstance(tokens, list) or not isinstance(kinds, list):
         return ()
     return tuple(_markers(tokens, kinds))
+
+
+def chat_templates(path: Path) -> tuple[str, ...]:
+    """The model's own chat templates, the one for tools too where it has one; raises NotGguf, OSError."""
+    found = key_values(path, "tokenizer.chat_template", "tokenizer.chat_template.tool_use")
+    return tuple(text.decode("utf-8", "replace") for text in found if isinstance(text, bytes))
 
 
 def key_values(path: Path, *keys: str) -> list[object]:

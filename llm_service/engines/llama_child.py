@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from llm_service.engines import leash
@@ -38,6 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=1024, help="tokens, of all slots together")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpu-layers", type=int, default=0)
+    parser.add_argument("--chat-template", type=Path, help="a Jinja file instead of the model's own template")
     return parser.parse_args()
 
 
@@ -59,6 +61,8 @@ def _serve(arguments: argparse.Namespace) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = arguments.threads
     params.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
     params.use_jinja = True
+    if arguments.chat_template:
+        params.chat_template = arguments.chat_template.read_text(encoding="utf-8")
     params.verbosity = 1  # errors
     return xllamacpp.Server(params)
 

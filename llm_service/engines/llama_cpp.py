@@ -1,8 +1,9 @@
 """llama.cpp through llama-cpp-python, with batches of our own making, as a supervised child process.
 
-It is asked as `llama_server` is, but for tools, which it does not call. What it adds: a reply that is left stops within
-one step, also in the middle of its prompt; and prompts take turns. The library is built from source, so the child may
-run in an environment of its own: see deploy/llama.sh.
+It is asked as `llama_server` is. What it adds: a reply that is left stops within one step, also in the middle of its
+prompt; prompts take turns; a call of a tool that must be made is forced by a grammar, several too; and it keeps to a
+share of a GPU's memory. The library is built from source, so the child may run in an environment of its own: see
+deploy/llama.sh.
 """
 
 import shutil
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from llm_service.engines.base import Manner, SetupProblem
-from llm_service.engines.supervised import SupervisedServer, checked_model, model_options
+from llm_service.engines.supervised import SupervisedServer, checked_model, knows_tools, model_options
 from llm_service.settings import LlmSettings
 
 
@@ -24,7 +25,13 @@ class LlamaCpp(SupervisedServer):
     """Our own batches behind the Engine protocol."""
 
     def __init__(self, settings: LlmSettings, interpreter: str, model_path: Path, markers: tuple[str, ...]) -> None:
-        manner = Manner(model=None, defaults={"temperature": settings.temperature}, markers=markers, counts_tokens=True)
+        manner = Manner(
+            model=None,
+            defaults={"temperature": settings.temperature},
+            markers=markers,
+            counts_tokens=True,
+            tools="passed" if knows_tools(settings) else "unknown",
+        )
         command = [
             interpreter,
             "-m",
@@ -34,6 +41,8 @@ class LlamaCpp(SupervisedServer):
             "--waiting",
             str(settings.max_requests),
         ]
+        if settings.gpu_memory_share is not None:
+            command += ["--gpu-memory-share", str(settings.gpu_memory_share)]
         super().__init__("llama_cpp", "the process of llama-cpp-python", manner, command, settings)
 
 

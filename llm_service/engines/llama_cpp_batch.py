@@ -21,6 +21,14 @@ class NotTaken(Exception):
     """Why no order can be made of a request, as one sentence for who sent it."""
 
 
+class NotOffered(NotTaken):
+    """It asks for what this model does not do; `param`: by which field."""
+
+    def __init__(self, sentence: str, param: str) -> None:
+        super().__init__(sentence)
+        self.param = param
+
+
 class Outcome(Enum):
     """How the decoding of a step went."""
 

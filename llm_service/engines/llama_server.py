@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from llm_service.engines.base import Manner
-from llm_service.engines.supervised import SupervisedServer, checked_model, model_options
+from llm_service.engines.supervised import SupervisedServer, checked_model, knows_tools, model_options
 from llm_service.settings import LlmSettings
 
 
@@ -22,6 +22,7 @@ class LlamaServer(SupervisedServer):
             defaults={"temperature": settings.temperature, "repeat_penalty": 1.0},
             markers=markers,
             counts_tokens=True,
+            tools="shaped" if knows_tools(settings) else "unknown",  # a choice of one function it would ignore
         )
         command = [sys.executable, "-m", "llm_service.engines.llama_child", str(model_path), *model_options(settings)]
         super().__init__("llama_server", "the llama.cpp server", manner, command, settings)

@@ -4,6 +4,7 @@ A process of its own, because a failed assertion inside ggml ends the process it
 it serves, takes its key from LLAMA_API_KEY, and tells its health at `/health`.
 """
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,12 +13,13 @@ import httpx
 
 from llm_service.engines import child
 from llm_service.engines.base import Manner, SetupProblem, Target
-from llm_service.engines.gguf import NotGguf, control_markers
+from llm_service.engines.gguf import NotGguf, chat_templates, control_markers
 from llm_service.engines.supervisor import Process, Supervisor, Vigilance
 from llm_service.settings import LlmSettings
 from shared.health import READY
 
 _CHECKOUT = Path(__file__).resolve().parents[2]  # where `-m llm_service…` finds the package
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _GRACE_S = 2.0  # llama.cpp's server never ends by itself while a stream is open
 
 
@@ -34,15 +36,39 @@ def checked_model(path: Path) -> tuple[Path, tuple[str, ...]]:
         raise SetupProblem(f"The model file at {path} cannot be read; set LLM_MODEL_PATH to a GGUF file.") from None
 
 
+def checked_template(path: Path) -> tuple[Path, str]:
+    """The file of a chat template and its text; raises SetupProblem."""
+    path = path.absolute()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not text.strip():
+        raise SetupProblem(f"There is no chat template at {path}; set LLM_CHAT_TEMPLATE_PATH to a Jinja file.")
+    return path, text
+
+
+def knows_tools(settings: LlmSettings) -> bool:
+    """Whether the chat template that is used speaks of `tools`, the name under which all of them are given some; the
+    model file was checked before. Raises SetupProblem."""
+    if settings.chat_template_path is not None:
+        templates: tuple[str, ...] = (checked_template(settings.chat_template_path)[1],)
+    else:
+        templates = chat_templates(settings.model_path)
+    return any(re.search(r"\btools\b", _COMMENT.sub("", template)) for template in templates)
+
+
 def model_options(settings: LlmSettings) -> list[str]:
-    """How a child is told what the settings say of the model."""
-    options = {
+    """How a child is told what the settings say of the model; raises SetupProblem."""
+    options: dict[str, object] = {
         "--alias": settings.public_name,
         "--slots": settings.slots,
         "--context": settings.slots * settings.context_tokens,  # llama.cpp counts the context of all slots together
         "--threads": settings.threads,
         "--gpu-layers": settings.gpu_layers,
     }
+    if settings.chat_template_path is not None:
+        options["--chat-template"] = checked_template(settings.chat_template_path)[0]
     return [str(text) for option in options.items() for text in option]
 
 

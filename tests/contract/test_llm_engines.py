@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import httpx
@@ -22,7 +23,7 @@ from llm_service.openai_wire import ChatRequest
 from llm_service.settings import LlmSettings
 from llm_service.upstream import Upstream
 from shared.errors import ServiceUnavailable
-from tests.support.llm import DONE, HELLO, loaded, sample, streamed, talking_to, text_of
+from tests.support.llm import DONE, HELLO, TOOL_TEMPLATE, loaded, sample, streamed, talking_to, text_of
 
 pytestmark = [pytest.mark.contract, pytest.mark.anyio]
 
@@ -173,8 +174,8 @@ async def test_a_foreign_server_is_asked_for_the_model_it_knows() -> None:
 
 
 @asynccontextmanager
-async def llama_running() -> AsyncIterator[tuple[LlamaServer, Upstream]]:
-    settings = LlmSettings(start_wait_s=20, slots=2)
+async def llama_running(template: Path | None = None) -> AsyncIterator[tuple[LlamaServer, Upstream]]:
+    settings = LlmSettings(start_wait_s=20, slots=2, chat_template_path=template)
     engine = load(settings)
     assert isinstance(engine, LlamaServer)
     upstream = Upstream(engine, settings)
@@ -245,3 +246,17 @@ async def test_a_typed_marker_stays_ordinary_text_in_the_real_server() -> None:
 
         assert "<|im_start|>" in engine.manner.markers
         assert await control_tokens(typed) == await control_tokens("hi")
+
+
+@pytest.mark.parametrize(("template", "manner"), [(None, "unknown"), (TOOL_TEMPLATE, "shaped")])
+async def test_whether_the_template_knows_tools_is_known_before_the_server_says_it(
+    template: Path | None, manner: str
+) -> None:
+    async with llama_running(template) as (engine, _), httpx.AsyncClient(trust_env=False) as client:
+        target = await engine.target(20)
+        assert target is not None
+        props = await client.get(f"{target.address.removesuffix('/v1')}/props", headers=dict(target.headers))
+
+    found = props.json()["chat_template_caps"]
+    assert engine.manner.tools == manner
+    assert (found["supports_tools"], found["supports_tool_calls"]) == ((manner == "shaped"),) * 2

@@ -352,3 +352,20 @@ def test_an_error_that_is_nested_too_deep_is_an_error_all_the_same() -> None:
         nested = [nested]
 
     assert failure_of(500, nested) is Failure.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("status", "event", "expected"),
+    [
+        (400, {"error": {"code": "unsupported"}}, Failure.UNSUPPORTED),
+        (500, {"error": {"code": "unsupported"}}, Failure.BROKEN),
+        (400, {"error": {"code": "invalid_message"}}, Failure.REFUSED),
+        (400, {"error": "unsupported"}, Failure.REFUSED),
+        (400, {"code": "unsupported"}, Failure.REFUSED),
+        (400, "unsupported", Failure.REFUSED),
+    ],
+)
+def test_what_another_service_of_this_kind_does_not_do_is_told_as_that(
+    status: int, event: object, expected: Failure
+) -> None:
+    assert failure_of(status, event) is expected

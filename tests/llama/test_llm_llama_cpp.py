@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,15 +16,16 @@ from anyio.lowlevel import checkpoint
 
 from llm_service.core.answer import Delta, Finished, Usage
 from llm_service.engines.llama_cpp import LlamaCpp, load
-from llm_service.settings import LlmSettings
+from llm_service.settings import DEMO_MODEL, LlmSettings
 from llm_service.upstream import Upstream
 from shared.errors import ContextLengthExceeded, ServiceUnavailable
 from tests.bench import random_gguf
 from tests.bench.random_gguf import Shape
-from tests.support.llm import HELLO, sample
+from tests.support.llm import HELLO, TOOL_TEMPLATE, sample
 
 pytestmark = [pytest.mark.contract, pytest.mark.anyio]
 
+CONTEXT = 1024
 LONG = {"messages": HELLO, "ignore_eos": True, "max_tokens": 900}  # seconds, for the slow model
 SMALL = Shape(width=512, layers=12, inner=2048, heads=8)  # a second for a prompt of 800 tokens, where it is slowest
 
@@ -61,7 +63,8 @@ class Whole:
 
 @asynccontextmanager
 async def whole(**fields: object) -> AsyncIterator[Whole]:
-    settings = LlmSettings.model_validate({"engine": "llama_cpp", "start_wait_s": 20, "slots": 2, **fields})
+    given = {"engine": "llama_cpp", "start_wait_s": 20, "slots": 2, "context_tokens": CONTEXT, **fields}
+    settings = LlmSettings.model_validate(given)
     engine = load(settings)
     upstream = Upstream(engine, settings)
     async with engine.running(), upstream.opened():
@@ -225,15 +228,76 @@ async def test_prompts_are_counted_as_they_are_read() -> None:
         usage = (await running.chat()).json()["usage"]
 
     assert len(tokens) == usage["prompt_tokens"]
-    assert props["default_generation_settings"]["n_ctx"] == LlmSettings().context_tokens
+    assert props["default_generation_settings"]["n_ctx"] == CONTEXT
 
 
-async def test_a_request_for_tools_is_refused() -> None:
+async def test_tools_that_the_template_does_not_know_change_nothing_and_cannot_be_made_to_be_called() -> None:
     tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
     async with whole() as running:
-        asked = [await running.chat(tools=tools, tool_choice=choice) for choice in ("auto", "none")]
+        plain = await running.chat(temperature=0)
+        asked = [
+            await running.chat(tools=tools, tool_choice=choice, temperature=0)
+            for choice in ("auto", "none", "required", {"type": "function", "function": {"name": "look"}}, "any")
+        ]
 
-    assert [answer.status_code for answer in asked] == [400, 200]
+    assert [answer.status_code for answer in asked] == [200, 200, 400, 400, 400]
+    assert [answer.json()["choices"] for answer in asked[:2]] == [plain.json()["choices"]] * 2
+    assert [answer.json()["error"]["code"] for answer in asked[2:]] == ["unsupported", "unsupported", "invalid_message"]
+
+
+async def test_a_schema_of_arguments_that_cannot_be_kept_to_is_refused() -> None:
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "nonsense"}}}]
+    async with whole(chat_template_path=TOOL_TEMPLATE) as running:
+        asked = [await running.chat(tools=tools, tool_choice=choice) for choice in ("auto", "required")]
+
+    assert [answer.status_code for answer in asked] == [200, 400]
+
+
+async def test_typed_markers_in_tools_calls_and_results_reach_the_model_as_text() -> None:
+    """Written as the template's, each would be one token less for every character of it but the first."""
+
+    def talk(text: str) -> dict[str, object]:
+        called = {"name": "look", "arguments": json.dumps({"at": text, "deep": [{text: 1}]})}
+        return {
+            "tools": [{"type": "function", "function": {"name": "look", "description": text}}],
+            "messages": [
+                *HELLO,
+                {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": called}]},
+                {"role": "tool", "tool_call_id": "1", "content": text},
+            ],
+        }
+
+    async with whole(chat_template_path=TOOL_TEMPLATE) as running:
+        counted = [
+            (await running.chat(**talk(text))).json()["usage"]["prompt_tokens"]
+            for text in ("", "<|im_end|>", "< |im_end|>")
+        ]
+        prompt = (await running.client.post("/apply-template", json=talk("<|im_end|>"))).json()["prompt"]
+
+    assert counted[1] - counted[0] > 4 * 4  # four times several tokens, where a control token is one
+    assert prompt.count("<|im_end|>") == 4 + 4
+
+
+async def test_the_prompt_that_is_told_of_a_talk_with_tools_is_the_one_that_is_read() -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    async with whole(chat_template_path=TOOL_TEMPLATE) as running:
+        body = {"messages": HELLO, "tools": tools}
+        prompt = (await running.client.post("/apply-template", json=body)).json()["prompt"]
+        tokens = (await running.client.post("/tokenize", json={"content": prompt})).json()["tokens"]
+        usage = (await running.chat(tools=tools)).json()["usage"]
+
+    assert '{"type": "function", "function": {"name": "look"}}' in prompt
+    assert len(tokens) == usage["prompt_tokens"]
+
+
+async def test_a_template_that_is_none_is_told_and_nothing_serves(tmp_path: Path) -> None:
+    template = tmp_path / "broken.jinja"
+    template.write_text("{% for message in tools %}")
+    command = [sys.executable, "-m", "llm_service.llama_cpp_child", DEMO_MODEL, "--chat-template", template]
+    ended = await anyio.run_process([str(word) for word in command], check=False)
+
+    assert ended.returncode == 1
+    assert b"the chat template cannot be read" in ended.stderr
 
 
 async def test_nobody_is_served_without_the_key() -> None:

@@ -1,16 +1,14 @@
 """OpenAI's own client against llama.cpp in batches of our own making, and against a Parley that asks such a one."""
 
 import pytest
-from openai import BadRequestError
 
 from tests.service import test_llm_openai_client as client_tests
-from tests.service.test_llm_openai_client import HELLO, TOOLS, House
+from tests.service.test_llm_openai_client import House
 
 pytestmark = [pytest.mark.contract, pytest.mark.anyio]
 
-# Of what this engine refuses: tools, and texts that go on without roles.
+# Of what this engine refuses: texts that go on without roles.
 ELSEWHERE = {
-    "test_a_model_whose_template_knows_no_tools_is_told_of_none_and_answers",
     "test_a_text_is_completed_whole",
     "test_a_text_is_completed_as_it_is_made",
     "test_a_completion_that_cannot_be_had_is_refused",
@@ -46,29 +44,3 @@ def test_what_is_tested_elsewhere_is_tested_there() -> None:
 
 async def test_it_is_the_engine_of_this_file_that_answers(houses: dict[str, House]) -> None:
     assert [one.engine for one in houses.values()] == ["llama_cpp", "openai"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_request_for_tools_is_refused_as_the_client_knows_it(house: House, stream: bool) -> None:
-    with pytest.raises(BadRequestError) as refusal:
-        await house.client.chat.completions.create(model=house.model, messages=HELLO, tools=TOOLS, stream=stream)
-
-    assert (refusal.value.code, refusal.value.type) == ("bad_request", "invalid_request_error")
-
-
-async def test_tools_that_may_not_be_called_are_no_reason_to_refuse(house: House) -> None:
-    told = await house.client.chat.completions.create(
-        model=house.model, messages=HELLO, tools=TOOLS, tool_choice="none", max_tokens=20
-    )
-
-    assert (told.choices[0].message.content or "").strip()
-
-
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_text_without_roles_is_refused_as_the_client_knows_it(house: House, stream: bool) -> None:
-    with pytest.raises(BadRequestError) as refusal:
-        await house.client.completions.create(model=house.model, prompt="hello, my name is", stream=stream)
-
-    # Through another Parley it is only known that the server refused.
-    assert refusal.value.code == ("unsupported" if house.engine == "llama_cpp" else "bad_request")
-    assert refusal.value.type == "invalid_request_error"

@@ -136,7 +136,9 @@ def test_the_public_name_is_a_name_and_no_path(fields: dict[str, Any], name: str
     assert LlmSettings(**{"model_path": DEMO_MODEL, **fields}).public_name == name
 
 
-@pytest.mark.parametrize("fields", [{"engine": "none"}, {"slots": 0}, {"upstream_url": "ftp://x"}, {"port": 0}])
+@pytest.mark.parametrize(
+    "fields", [{"engine": "none"}, {"slots": 0}, {"upstream_url": "ftp://x"}, {"port": 0}, {"gpu_memory_share": 1.1}]
+)
 def test_settings_out_of_bounds_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         LlmSettings(**fields)
@@ -150,6 +152,16 @@ def test_a_model_file_that_cannot_be_used_stops_the_start(tmp_path: Path, is_the
 
     with pytest.raises(SetupProblem, match=re.escape(str(path))):
         build_app(LlmSettings(model_path=path))
+
+
+@pytest.mark.parametrize("content", [None, b" \n", b"\xff\xfe"])
+def test_a_chat_template_that_cannot_be_used_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.jinja"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(SetupProblem, match=f"{re.escape(str(path))}; set LLM_CHAT_TEMPLATE_PATH"):
+        build_app(LlmSettings(chat_template_path=path))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""Which texts a model takes as control tokens, read from its file."""
+"""Which texts a model takes as control tokens, and its chat templates, read from its file."""
 
 import struct
 from pathlib import Path
 
 import pytest
 
-from llm_service.engines.gguf import NotGguf, control_markers
+from llm_service.engines.gguf import NotGguf, chat_templates, control_markers
 from llm_service.settings import LlmSettings
 
 pytestmark = pytest.mark.shell
@@ -96,3 +96,12 @@ def test_a_file_that_is_no_model_is_said_to_be_none(tmp_path: Path, content: byt
 
 def test_the_model_that_is_served_by_default_has_the_markers_of_its_template() -> None:
     assert {"<|im_start|>", "<|im_end|>"} <= set(control_markers(LlmSettings().model_path))
+
+
+@pytest.mark.parametrize("keys", [(), ("",), ("", ".tool_use"), (".tool_use",)])
+def test_the_chat_templates_of_a_model_are_read(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    path = tmp_path / "model.gguf"
+    told = [pair(f"tokenizer.chat_template{key}", 8, text(f"of{key}")) for key in keys]
+    path.write_bytes(gguf(*vocabulary({"<s>": CONTROL}), *told))
+
+    assert chat_templates(path) == tuple(f"of{key}" for key in keys)

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from llm_service.settings import LlmSettings
 
 HELLO = [{"role": "user", "content": "Hello, how are you?"}]
 DONE = "[DONE]"
+TOOL_TEMPLATE = Path(__file__).with_name("tool_template.jinja")  # ChatML that knows tools
 
 
 class _Server(uvicorn.Server):
