@@ -168,6 +168,7 @@ HEAVY: dict[str, str] = {
     "flags": "🇰",
     "marks combined": "e" + "\u0301" * 9,
     "letters": "x" * 9,
+    "late fences": "a ```b c ",
 }
 
 
@@ -241,8 +242,65 @@ def test_a_line_leaves_with_its_newline() -> None:
     assert moments(["Hello.", "\n", "Bye"])[0] == (1, "Hello.")
 
 
+@pytest.mark.parametrize("filling", ["x", "x\n", "``", "`` \n", " "])
+def test_an_endless_block_of_code_is_never_read_twice(filling: str) -> None:
+    text = "```\n" + filling * (6000 // len(filling))
+    segmenter = Segmenter("en")
+    for delta in pieces(text, 7):
+        assert segmenter.add(delta) == []
+        assert len(segmenter._text) <= 256 + 7
+    assert texts(segmenter.finish()) == [text.strip()]
+
+
+def test_a_line_too_long_for_a_fence_is_code() -> None:
+    line = "```" + " " * 256
+    for size in (1, 300, 1000):
+        assert texts(cut(pieces(f"```\n{line}\na\n```\nDone", size))) == [f"```\n{line}\na\n```", "Done"]
+
+
 def test_a_fenced_block_leaves_with_its_last_line() -> None:
     assert moments(["```py", "\n", "a. B\n", "```", "\n", "Done"])[0] == (4, "```py\na. B\n```")
+
+
+THREE_SENTENCES = "好的，我来查一下。北京今天最高二十三度！记得带伞，好吗？"
+CUTTINGS = [
+    pieces(THREE_SENTENCES, 1),
+    pieces(THREE_SENTENCES, 2),
+    pieces(THREE_SENTENCES, 3),
+    [
+        "好的",
+        "，",
+        "我来",
+        "查一下",
+        "。",
+        "北京",
+        "今天",
+        "最高",
+        "二十三",
+        "度",
+        "！",
+        "记得",
+        "带伞",
+        "，",
+        "好吗",
+        "？",
+    ],
+    ["好的，", "我来查", "一下。北京", "今天最高二十", "三度！记得", "带伞，好", "吗？"],
+    [THREE_SENTENCES[:9], THREE_SENTENCES[9:20], THREE_SENTENCES[20:]],
+]
+
+
+@pytest.mark.parametrize("tokens", CUTTINGS)
+def test_a_chinese_sentence_leaves_at_most_one_token_behind_its_mark(tokens: list[str]) -> None:
+    assert "".join(tokens) == THREE_SENTENCES
+    segmenter = Segmenter("zh-Hans")
+    gone, seen, ended = 0, "", [0]  # ended: how many sentences had their mark, token by token
+    for token in tokens:
+        seen += token
+        ended.append(len(re.findall("[。！？]", seen)))
+        gone += len(segmenter.add(token))
+        assert gone >= ended[-2]
+    assert gone + len(segmenter.finish()) == 3
 
 
 def test_a_quote_leaves_with_the_opener_that_follows() -> None:

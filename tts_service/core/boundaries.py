@@ -97,8 +97,8 @@ def _directly(text: str, ending: Ending, place: Place, is_complete: bool) -> Ver
     char = text[ending.stop]
     if ending.mark is Mark.ELLIPSIS:
         return Verdict.GOES_ON
-    if ending.is_quoted:  # "… ." he said: text or a comma goes on, another opener begins anew
-        return _ends(char in _QUOTES_AND_BRACKETS)
+    if ending.is_quoted:  # "… ." he said: text or a comma goes on, another opener begins anew, but not a link's address
+        return _ends(char in _QUOTES_AND_BRACKETS and text[ending.stop - 1 : ending.stop + 1] != "](")
     if ending.mark is Mark.WIDE:
         return Verdict.ENDS
     if ending.has_emoji:

@@ -43,7 +43,11 @@ _FENCE = re.compile(rf"{SPACE}{{0,16}}(?P<fence>`{{3,16}}(?!`)|~{{3,16}}(?!~))")
 _MAYBE_FENCE = re.compile(rf"{SPACE}{{0,16}}(?:`{{0,16}}|~{{0,16}})\Z")
 # What may stand behind an opening fence. Tildes also decorate speech, so there only a language's name makes a fence.
 _FENCE_LABEL = {"`": re.compile(f"[^`{NEWLINES}]{{0,64}}"), "~": re.compile(r"[\w#+. -]{0,64}", re.ASCII)}
+# Behind other text of its line only a block that names its language opens: "Here:```py". Ticks alone are talked of too.
+_LATE_FENCE = re.compile(rf"`{{3,16}}(?P<label>[\w#+.-]{{1,20}}){SPACE}{{0,4}}[{NEWLINES}]", re.ASCII)
+_MAYBE_LATE_FENCE = re.compile(rf"`{{3,16}}[\w#+.-]{{0,20}}{SPACE}{{0,4}}\Z", re.ASCII)
 _MOUTHFUL_CHARS = 1024  # of a delta, looked at together: each cut moves what is held
+_LONGEST_CLOSING_LINE_CHARS = 256  # a longer line of a fenced block is code
 
 
 class BreakKind(Enum):
@@ -103,6 +107,7 @@ class Segmenter:
         self._may_open_fence = True
         self._fence = ""  # the marks that opened the block we are in
         self._fenced: list[str] = []  # its lines so far
+        self._is_long_line = False  # more of its line than may close it is among them
         self._has_content = False
         self._count = 0
 
@@ -170,11 +175,16 @@ class Segmenter:
         newline = _NEWLINE.search(self._text, self._at)
         if newline is None:
             self._at = len(self._text)
+            if self._at > _LONGEST_CLOSING_LINE_CHARS:
+                self._hold_line(self._at)
+                self._is_long_line = True
             return None
-        line = self._text[: newline.start()].strip()
+        is_code = self._is_long_line or newline.start() > _LONGEST_CLOSING_LINE_CHARS
+        line = "" if is_code else self._text[: newline.start()].strip()
         if line.startswith(self._fence) and not line.strip(self._fence[0]):
             return _Step(newline.end(), BreakKind.LINE)
         self._hold_line(newline.end())
+        self._is_long_line = False
         return _Step(0)
 
     def _hold_line(self, stop: int) -> None:
@@ -229,6 +239,11 @@ class Segmenter:
         assert run, "there is a backtick"
         if run.end() == len(self._text) and run.end() <= self._max_chars and not is_complete:
             return None
+        if not self._ticks and run.end() <= self._max_chars and len(run[0]) > 2:
+            if _LATE_FENCE.match(self._text, self._at):
+                return _Step(self._at, BreakKind.LINE)
+            if _MAYBE_LATE_FENCE.match(self._text, self._at) and not is_complete:
+                return None
         self._ticks = _toggled(self._ticks, len(run[0]))
         return _Step(run.end())
 
@@ -268,7 +283,7 @@ class Segmenter:
         self._at = 0
         self._brackets = ()
         self._may_open_fence = is_line
-        self._fence, self._fenced = "", []
+        self._fence, self._fenced, self._is_long_line = "", [], False
         if not text:
             return []
         self._count += 1
