@@ -5,10 +5,11 @@ export PORT WAV TEXT PERSONA EAGER
 PY := .venv/bin/python
 PY_TORCH := .venv-torch/bin/python
 PY_LLAMA := .venv-llama/bin/python
+PY_COSYVOICE := .venv-cosyvoice/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch test-llama bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,7 +20,7 @@ help:  ## list the commands
 .venv/dev.stamp: deploy/locks/dev.txt
 	@sh deploy/setup.sh deploy/locks/dev.txt $@ && touch .venv/run.stamp
 
-run: .venv/run.stamp $(if $(filter funasr,$(ASR_ENGINE)),.venv-torch/run.stamp) $(if $(filter llama_cpp,$(LLM_ENGINE)),.venv-llama/run.stamp)  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
+run: .venv/run.stamp $(if $(filter funasr,$(ASR_ENGINE)),.venv-torch/run.stamp) $(if $(filter llama_cpp,$(LLM_ENGINE)),.venv-llama/run.stamp) $(if $(filter cosyvoice,$(TTS_ENGINE)),.venv-cosyvoice/run.stamp)  ## set up and start the four services on loopback; PORT=8000 moves them; Ctrl-C stops them
 	@exec sh deploy/run.sh
 
 talk: .venv/run.stamp  ## say WAV=question.wav (or TEXT="…") to a running Parley, write reply.wav
@@ -46,6 +47,17 @@ test-torch: .venv-torch/dev.stamp  ## set up and run the tests of engines that n
 test-llama: .venv-llama/dev.stamp  ## set up and run the tests of the engine llama_cpp, which is built here
 	@$(PY_LLAMA) -m pytest -n 2 --dist loadfile tests/llama
 
+COSYVOICE_LOCKS := deploy/locks/tts-cosyvoice-classes.txt deploy/cosyvoice.sh
+
+.venv-cosyvoice/dev.stamp: .venv/dev.stamp $(COSYVOICE_LOCKS) deploy/locks/tts-cosyvoice-dev.txt
+	@sh deploy/cosyvoice.sh $@ deploy/locks/tts-cosyvoice-dev.txt && touch .venv-cosyvoice/run.stamp
+
+.venv-cosyvoice/run.stamp: .venv/run.stamp $(COSYVOICE_LOCKS) deploy/locks/tts-cosyvoice.txt
+	@sh deploy/cosyvoice.sh $@ deploy/locks/tts-cosyvoice.txt
+
+test-cosyvoice: .venv-cosyvoice/dev.stamp  ## set up and run the tests of the engine cosyvoice
+	@OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PY_COSYVOICE) -m pytest -n 2 --dist loadfile tests/cosyvoice
+
 bench-asr: .venv/dev.stamp  ## what hearing costs beside the naive designs, CPU seconds for a second of speech
 	@$(PY) -m tests.bench.asr_cost
 
@@ -63,6 +75,12 @@ bench-long: .venv/dev.stamp  ## a talk of 500 turns in a context of 2,048 tokens
 
 bench-cancel: .venv-llama/dev.stamp  ## how soon a reply that nobody wants is over
 	@$(PY) -m tests.bench.llm_cancel
+
+bench-tts: .venv/dev.stamp  ## speech: the first audio of one reply and of 16 at once, and how soon a cancel is over
+	@$(PY) -m tests.bench.tts_first_audio
+
+bench-segmenter: .venv/dev.stamp  ## what cutting a token's text into segments costs
+	@$(PY) -m tests.bench.tts_segmenter
 
 bench-llm: .venv-llama/dev.stamp  ## chats at once: one after the other, llama.cpp's server, our batches
 	@$(PY_LLAMA) -m tests.bench.llm_batching
@@ -89,4 +107,4 @@ lock: .venv/dev.stamp  ## solve the locks again from pyproject.toml
 	@sh deploy/lock.sh
 
 clean:  ## remove the environment and caches; conversations in var/ stay
-	@rm -rf .venv .venv-llama .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	@rm -rf .venv .venv-cosyvoice .venv-llama .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -16,3 +16,8 @@ solve dev --extra gateway --extra asr --extra llm --extra tts --extra run --extr
 solve asr-funasr --extra asr --extra funasr --constraint deploy/locks/dev.txt
 # So has one that is built on this machine: see deploy/llama.sh.
 solve llm-llama --extra llm --extra llama --constraint deploy/locks/dev.txt
+# So has one whose packages agree with no other's, which therefore lives in a process of its own: see deploy/cosyvoice.sh.
+solve tts-cosyvoice --extra tts --extra cosyvoice --constraint deploy/locks/tts.txt
+solve tts-cosyvoice-dev --extra tts --extra cosyvoice --extra room --constraint deploy/locks/tts-cosyvoice.txt
+echo "xinference==4.1.0" | .venv/bin/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-deps \
+    --no-emit-index-url --no-annotate --no-header - --output-file deploy/locks/tts-cosyvoice-classes.txt

@@ -46,5 +46,8 @@ TTS_TTFB_SECONDS = Histogram(
 )
 TTS_RTF = Histogram("parley_tts_rtf", "Synthesis time over audio time of a segment.", ["engine"], buckets=_RATIO)
 TTS_AUDIO_SECONDS = Counter("parley_tts_audio_seconds_total", "Seconds of speech made.", ["engine"])
+TTS_SPEAKERS = Counter(
+    "parley_tts_speakers_total", "Speakers of recordings, by where they came from: memory, disk, prepared.", ["outcome"]
+)
 
 __all__ = [name for name in globals() if name.isupper() and not name.startswith("_")] + ["REGISTRY"]

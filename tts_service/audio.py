@@ -1,4 +1,4 @@
-"""What is done to an engine's PCM before it is sent: silence trimmed, edges faded, the rate changed.
+"""What is done to an engine's PCM before it is sent: its speed changed, silence trimmed, edges faded, the rate changed.
 
 A segment goes through block by block on the engine's thread. Laws: the result does not depend on how the samples were
 cut into blocks; it starts and ends at zero, so that segments join without a click; silence alone comes to nothing.
@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 
 from shared.pcm import BYTES_PER_SAMPLE
-
-Samples = npt.NDArray[np.int16]
+from tts_service.frames import Samples
+from tts_service.stretch import Stretcher
 
 SILENCE_LEVEL: Final = 60  # of 32 768: -55 dB, under what a breath has
 MARGIN_MS: Final = 15  # kept before the first loud sample and after the last one
@@ -22,18 +21,22 @@ GATHERED_MS: Final = 200
 LONGEST_HELD_MS: Final = 1_000  # a pause within a segment waits for the sound after it, but not for longer
 
 
-def polish(blocks: Iterable[bytes], from_rate: int, to_rate: int) -> Iterator[bytes]:
-    """PCM16 at `to_rate` from an engine's at `from_rate`; blocks as they come, an odd byte carried over."""
-    trimmer, resampler = Trimmer(from_rate), Resampler(from_rate, to_rate)
+def polish(blocks: Iterable[bytes], from_rate: int, to_rate: int, speed: float = 1.0) -> Iterator[bytes]:
+    """PCM16 at `to_rate` from an engine's at `from_rate`; blocks as they come, an odd byte carried over.
+
+    `speed` is what the engine's own speed falls short of; the speech is trimmed and faded after it.
+    """
+    stretcher, trimmer, resampler = Stretcher(from_rate, speed), Trimmer(from_rate), Resampler(from_rate, to_rate)
     odd = b""
     for block in blocks:
         whole = odd + block
         cut = len(whole) - len(whole) % BYTES_PER_SAMPLE
         odd = whole[cut:]
-        made = resampler.accept(trimmer.accept(np.frombuffer(whole[:cut], np.int16)))
+        made = resampler.accept(trimmer.accept(stretcher.accept(np.frombuffer(whole[:cut], np.int16))))
         if made.size:
             yield made.tobytes()
-    last = resampler.finish(trimmer.finish())
+    held = trimmer.accept(stretcher.finish(np.zeros(0, np.int16)))
+    last = np.concatenate((resampler.accept(held), resampler.finish(trimmer.finish())))
     if last.size:
         yield last.tobytes()
 

@@ -10,9 +10,11 @@ from typing import Final
 
 import anyio
 
+from shared.clock import now_s
 from shared.pcm import BYTES_PER_SAMPLE
 from shared.wire.codec import Message
 from shared.wire.tts import Done, SegmentStarted
+from tts_service.core.playout import Playout
 
 FIRST_FRAME_MS: Final = 40  # the first frame of a reply is short, so that playing begins with it
 FRAME_MS: Final = 100
@@ -51,6 +53,7 @@ class Lane:
         self._items: deque[Message | bytearray] = deque()
         self._filled = filled
         self._drained = Bell()
+        self._playout = Playout(sample_rate)
         self._has_sent_audio = False
         self._is_cut = False
 
@@ -58,6 +61,11 @@ class Lane:
     def waiting_ms(self) -> float:
         """Audio that the writer has not taken."""
         return self._waiting_samples * 1000 / self.sample_rate
+
+    @property
+    def ahead_ms(self) -> float:
+        """Audio that was made and that the listener has not come to, if it is played as it is sent."""
+        return self._playout.ahead_ms(now_s())
 
     def put(self, message: Message) -> None:
         if self._is_cut and isinstance(message, SegmentStarted):
@@ -72,8 +80,10 @@ class Lane:
             self._items[-1] += pcm
         else:
             self._items.append(bytearray(pcm))
-        self.position_samples += len(pcm) // BYTES_PER_SAMPLE
-        self._waiting_samples += len(pcm) // BYTES_PER_SAMPLE
+        samples = len(pcm) // BYTES_PER_SAMPLE
+        self.position_samples += samples
+        self._waiting_samples += samples
+        self._playout.make(samples)
         self._filled.ring()
 
     def cut(self) -> None:
@@ -88,6 +98,12 @@ class Lane:
         """Wait until at most `below_ms` of audio waits."""
         while self.waiting_ms > below_ms:
             await self._drained.wait()
+
+    async def play(self, below_ms: float) -> None:
+        """Wait until at most `below_ms` of audio is ahead of the listener."""
+        while (wait_s := self._playout.until_ahead_s(below_ms, now_s())) > 0:
+            with anyio.move_on_after(wait_s):
+                await self._drained.wait()
 
     def has_items(self) -> bool:
         return bool(self._items)
@@ -105,6 +121,7 @@ class Lane:
             self._items.popleft()
         self._has_sent_audio = True
         self._waiting_samples -= len(frame) // BYTES_PER_SAMPLE
+        self._playout.take(len(frame) // BYTES_PER_SAMPLE, now_s())
         self._drained.ring()
         return frame
 

@@ -1,16 +1,20 @@
 """One reply being spoken: its text is cut into segments, each made in an engine's slot and put into the reply's lane.
 
-A slot is held only while a segment is made, never while the peer is slow: the next segment is asked for when less than
-`lead_ms` of audio waits. Laws: `done` is put exactly once, last; after a cancel no audio is put or sent, and
-`done cancelled` comes when the slot has stopped; positions count the audio of this reply, its pauses included.
+A slot is held only while a segment is made, never while the peer is slow. The next segment of a reply that somebody
+listens to is asked for when at most `lead_ms` of audio is ahead of the ear, that of any other when at most so much is
+to be sent. A segment that nobody waits for is put when it is whole, and begun anew when it had to yield its slot.
+
+Laws: `done` is put exactly once, last; after a cancel no audio is put or sent, and `done cancelled` comes when the slot
+has stopped; positions count the audio of this reply, its pauses included.
 """
 
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Final, Literal
 
@@ -21,16 +25,20 @@ from shared.clock import now_s
 from shared.errors import InternalError, MessageTooLarge, ParleyError
 from shared.logs import bound
 from shared.metrics import ERRORS, TTS_AUDIO_SECONDS, TTS_RTF, TTS_TTFB_SECONDS
+from shared.pcm import samples_of
 from shared.threads import StopToken, iterate
 from shared.wire.tts import Done, SegmentStarted, TtsError
 from tts_service.audio import gather, polish, silence
 from tts_service.core.segmenter import Segment, Segmenter
 from tts_service.core.speakable import speakable
+from tts_service.core.spoken import spoken
+from tts_service.core.synthesis_queue import Urgency
 from tts_service.engines.base import Reference, Slot, Speaker, SynthesisRequest
 from tts_service.outbox import Bell, Lane
 from tts_service.settings import TtsSettings
-from tts_service.slots import Slots, Urgency
+from tts_service.slots import Slots
 from tts_service.speakers import Speakers
+from tts_service.stretch import shared_out
 
 TEXT_LIMIT_CHARS: Final = 20_000  # of one reply
 BLOCKS_AHEAD: Final = 4  # between the engine's thread and the lane
@@ -39,6 +47,7 @@ log = logging.getLogger(__name__)
 
 
 Outcome = Literal["completed", "cancelled", "failed"]
+TierName = Literal["fast", "hq"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,29 @@ class Manner:
     speed: float
     instruction: str | None = None
     reference: Reference | None = None
+    tier: TierName = "fast"
+
+
+class Audience(Enum):
+    """Who waits for a reply."""
+
+    LISTENER = "listener"  # hears it while it is made; admitted before it begins
+    FILE = "file"  # wants all of it
+    NOBODY = "nobody"
 
 
 class Reply:
     """Text goes in with `add` and `end`, which never wait; `run` speaks it, in a task of its own."""
 
-    def __init__(self, manner: Manner, lane: Lane, slots: Slots, speakers: Speakers, settings: TtsSettings) -> None:
+    def __init__(
+        self,
+        manner: Manner,
+        lane: Lane,
+        slots: Slots,
+        speakers: Speakers,
+        settings: TtsSettings,
+        audience: Audience = Audience.FILE,
+    ) -> None:
         self._manner = manner
         self._lane = lane
         self._slots = slots
@@ -63,14 +89,19 @@ class Reply:
         self._lead_ms = settings.lead_ms
         self._idle_s = settings.idle_flush_ms / 1000
         max_chars = min(settings.max_chars, slots.engine.capabilities.max_chars)
-        self._segmenter = Segmenter(manner.language, first_min=settings.first_min_chars, max_chars=max_chars)
+        first_min = 0 if audience is Audience.NOBODY else settings.first_min_chars  # nobody is in a hurry
+        self._reads_numbers = slots.engine.capabilities.reads_numbers
+        self._segmenter = Segmenter(manner.language, first_min=first_min, max_chars=max_chars)
         self._segments: deque[Segment] = deque()  # bounded by the limit on the text
         self._chars = 0
         self._has_ended = False
         self._has_news = False  # text came since the last idle flush
         self._bell = Bell()
         self._pause_ms = 0  # due before the next sound
-        self._urgency = Urgency.FIRST
+        self._audience = audience
+        self._asked_s = 0.0  # when the segment was whole that is made now
+        self._announced = -1  # the last segment that was
+        self._has_sounded = False
         self._scope = anyio.CancelScope()
         self._outcome: Outcome | None = None  # settled once; "completed" when nothing else happened
         self._failure: ParleyError | None = None
@@ -104,6 +135,11 @@ class Reply:
         else:
             self._stop("cancelled")
 
+    @property
+    def failure(self) -> ParleyError | None:
+        """Why it has failed, if it has."""
+        return self._failure
+
     async def run(self) -> None:
         """Speak until the text has ended, then put `done`; nothing but a cancel from outside is raised."""
         with bound(reply_id=self._lane.reply_id):
@@ -115,6 +151,9 @@ class Reply:
                 except Exception as fault:  # an engine may raise anything, and other replies must go on
                     log.error("a reply failed", exc_info=fault)  # noqa: TRY400 (the formatter drops the text)
                     self._settle("failed", InternalError("The reply failed.", service="tts"))
+                finally:
+                    if self._audience is Audience.LISTENER:
+                        self._slots.capacity.leave()
             self._finish()
 
     def _stop(self, outcome: Outcome, failure: ParleyError | None = None) -> None:
@@ -137,9 +176,9 @@ class Reply:
 
     async def _speak(self) -> None:
         while (segment := await self._next_segment()) is not None:
-            text = speakable(segment.text)
+            text = spoken(speakable(segment.text), self._manner.language, self._reads_numbers)
             if text:
-                await self._lane.drain(self._lead_ms)
+                await self._until_wanted()
                 await self._make(segment, text)
             else:
                 self._announce(segment)
@@ -157,34 +196,76 @@ class Reply:
                 self._segments += self._segmenter.idle()
         return self._segments.popleft()
 
+    async def _until_wanted(self) -> None:
+        """Until there is not too much audio before the next segment."""
+        if self._audience is Audience.LISTENER:
+            await self._lane.play(self._lead_ms)
+        else:
+            await self._lane.drain(self._lead_ms)
+
+    def _asking(self) -> tuple[Urgency, float]:
+        """How urgent the next segment is, and when the audio before it has been heard."""
+        if self._audience is Audience.FILE:
+            return Urgency.FILE, 0.0
+        if not self._has_sounded:
+            return Urgency.FIRST, 0.0
+        return Urgency.LATER, now_s() + self._lane.ahead_ms / 1000
+
     async def _make(self, segment: Segment, text: str) -> None:
         """Put one segment and its audio. A cancel loses the rest of it, after the slot has stopped."""
-        engine, began_s, made_samples = self._slots.engine.name, now_s(), 0
+        self._asked_s = now_s()
         await checkpoint()  # what was cancelled in this moment is not begun
-        async with self._slots.slot(self._urgency) as slot:
-            granted_s = now_s()
-            reference = self._manner.reference
-            speaker = await self._speakers.of(reference, slot) if reference else None
-            make = partial(self._blocks, slot, text, speaker)
-            async with iterate(make, BLOCKS_AHEAD, self._slots.limiter) as blocks:
-                async for pcm in blocks:
-                    if not made_samples:
-                        TTS_TTFB_SECONDS.labels(engine).observe(now_s() - began_s)
-                        self._lane.put_audio(silence(self._pause_ms, self._lane.sample_rate))
-                        self._pause_ms = 0
-                        self._announce(segment)
-                    self._lane.put_audio(pcm)
-                    made_samples += len(pcm) // 2
-            took_s = now_s() - granted_s
-        self._urgency = Urgency.LATER
-        if not made_samples:
+        put = partial(self._put, segment)
+        if self._audience is Audience.NOBODY:
+            put(await self._made_aside(text))
+        else:
+            async with self._slots.slot(*self._asking()) as slot:
+                await self._speak_in(slot, text, put)
+        if self._announced != segment.index:
             self._announce(segment)
+
+    async def _made_aside(self, text: str) -> bytes:
+        """The audio of a segment, made in a slot that nobody else wants."""
+        while True:
+            pieces: list[bytes] = []
+            async with self._slots.spare_slot() as (slot, scope):
+                with scope:
+                    await self._speak_in(slot, text, pieces.append)
+                    return b"".join(pieces)
+
+    async def _speak_in(self, slot: Slot, text: str, put: Callable[[bytes], None]) -> None:
+        """Make a segment, and put each piece of its audio."""
+        reference, samples = self._manner.reference, 0
+        speaker = await self._speakers.of(reference, slot) if reference else None
+        began_s = now_s()
+        async with iterate(partial(self._blocks, slot, text, speaker), BLOCKS_AHEAD, self._slots.limiter) as blocks:
+            async for pcm in blocks:
+                put(pcm)
+                samples += samples_of(pcm)
+        if samples:
+            self._measure(now_s() - began_s, samples / self._lane.sample_rate)
+
+    def _put(self, segment: Segment, pcm: bytes) -> None:
+        """Put a piece of a segment's audio, and before the first one what comes before it."""
+        if not pcm:
             return
-        made_s = made_samples / self._lane.sample_rate
+        if self._announced != segment.index:
+            if self._audience is not Audience.NOBODY:
+                TTS_TTFB_SECONDS.labels(self._slots.engine.name).observe(now_s() - self._asked_s)
+            self._lane.put_audio(silence(self._pause_ms, self._lane.sample_rate))
+            self._pause_ms = 0
+            self._announce(segment)
+            self._has_sounded = True
+        self._lane.put_audio(pcm)
+
+    def _measure(self, took_s: float, made_s: float) -> None:
+        engine = self._slots.engine.name
+        self._slots.capacity.measure(took_s, made_s)
         TTS_RTF.labels(engine).observe(took_s / made_s)
         TTS_AUDIO_SECONDS.labels(engine).inc(made_s)
 
     def _announce(self, segment: Segment) -> None:
+        self._announced = segment.index
         self._lane.put(
             SegmentStarted(
                 reply_id=self._lane.reply_id,
@@ -196,10 +277,11 @@ class Reply:
 
     def _blocks(self, slot: Slot, text: str, speaker: Speaker | None, stop: StopToken) -> Iterator[bytes]:
         """Runs on the slot's thread."""
-        manner = self._manner
-        request = SynthesisRequest(text, manner.language, manner.voice, manner.speed, speaker, manner.instruction)
+        manner, engine = self._manner, self._slots.engine
+        own, after = shared_out(manner.speed, has_speed=engine.capabilities.has_speed)
+        request = SynthesisRequest(text, manner.language, manner.voice, own, speaker, manner.instruction)
         with closing(slot.synthesise(request, stop)) as blocks:
-            polished = polish(blocks, self._slots.engine.sample_rate, self._lane.sample_rate)
+            polished = polish(blocks, engine.sample_rate, self._lane.sample_rate, after)
             yield from gather(polished, self._lane.sample_rate)
 
 

@@ -14,12 +14,14 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from fastapi import WebSocket, WebSocketDisconnect
 
+from shared import threads
 from shared.errors import InvalidMessage, Overloaded, ParleyError, Unsupported
 from shared.metrics import STALE
 from shared.wire.codec import Message, load_object
 from shared.wire.tts import TTS_IN, Cancel, Done, End, Start, Text, TtsReady, encode_audio
 from tts_service.outbox import Outbox, OutboxFull
-from tts_service.reply import Reply, tts_error
+from tts_service.packets import PACKET_RATES, OpusPackets
+from tts_service.reply import Audience, Reply, tts_error
 from tts_service.synthesiser import Synthesiser
 
 CLOSE_LIMIT_S: Final = 1.0
@@ -58,6 +60,7 @@ class Stream:
         self._synthesiser = synthesiser
         self._outbox = Outbox()
         self._replies: dict[str, Reply] = {}  # whose `done` was not taken yet
+        self._packets: dict[str, OpusPackets] = {}  # of those that are sent as Opus
 
     async def run(self) -> None:
         """Read and write until the peer leaves. Raises OutboxFull."""
@@ -115,15 +118,23 @@ class Stream:
             limit = self._synthesiser.settings.max_replies_per_stream
             if len(self._outbox) >= limit:
                 raise Overloaded(f"A connection speaks at most {limit} replies at once.", service="tts")
+            packets = _packets(start)
             manner = self._synthesiser.manner(
-                language=start.language, voice=start.voice, speed=start.speed, instruction=start.instruction
+                language=start.language,
+                voice=start.voice,
+                speed=start.speed,
+                instruction=start.instruction,
+                tier=start.tier,
             )
+            self._synthesiser.admit(manner)
         except ParleyError as refusal:
             self._outbox.say(tts_error(refusal, reply_id))
             self._outbox.say(Done(reply_id=reply_id, outcome="failed", total_samples=0))
             return
-        reply = self._synthesiser.reply(manner, self._outbox.open(reply_id, start.sample_rate))
+        reply = self._synthesiser.reply(manner, self._outbox.open(reply_id, start.sample_rate), Audience.LISTENER)
         self._replies[reply_id] = reply
+        if packets is not None:
+            self._packets[reply_id] = packets
         tasks.start_soon(reply.run, name=f"reply {reply_id}")
 
     async def _write(self, tasks: TaskGroup) -> None:
@@ -133,13 +144,38 @@ class Stream:
                 if isinstance(item, Message):
                     if isinstance(item, Done) and reply_id is not None:
                         del self._replies[reply_id]
+                        await self._end_audio(reply_id, item)
                     await self._socket.send_text(item.to_json())
                 else:
                     assert reply_id is not None, "audio has a reply"
-                    await self._socket.send_bytes(encode_audio(reply_id, item))
+                    await self._send_audio(reply_id, item)
                 await checkpoint()  # a socket with room does not wait, and the reader must come in between
         except WebSocketDisconnect:
             tasks.cancel_scope.cancel()
+
+    async def _send_audio(self, reply_id: str, pcm: bytes) -> None:
+        """What was taken is sent, whatever comes meanwhile: the position of the reply counts it."""
+        packets = self._packets.get(reply_id)
+        if packets is None:
+            await self._socket.send_bytes(encode_audio(reply_id, pcm))
+            return
+        for packet in await threads.call(packets.encode, pcm, limiter=self._synthesiser.codecs):
+            await self._socket.send_bytes(encode_audio(reply_id, packet))
+
+    async def _end_audio(self, reply_id: str, done: Done) -> None:
+        packets = self._packets.pop(reply_id, None)
+        if packets is not None and done.outcome == "completed":
+            for packet in await threads.call(packets.finish, limiter=self._synthesiser.codecs):
+                await self._socket.send_bytes(encode_audio(reply_id, packet))
+
+
+def _packets(start: Start) -> OpusPackets | None:
+    """What makes packets of a reply's audio, where it wants any. Raises Unsupported."""
+    if start.encoding != "opus":
+        return None
+    if start.sample_rate not in PACKET_RATES:
+        raise Unsupported("Opus has no such sample rate.", service="tts", param="sample_rate")
+    return OpusPackets(start.sample_rate)
 
 
 def _fields(frame: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,71 +1,97 @@
-"""The service behind its routes: one engine, loaded while /health answers already, its slots, and who may come in."""
-
-import logging
+"""The service behind its routes: who may come in, and which of its engines speaks: the fast one, or a finer one."""
 
 import anyio
+from anyio import CapacityLimiter
 
-from shared.errors import EngineFailed, InvalidMessage, ServiceUnavailable, Unsupported
-from shared.health import READY
+from shared.errors import Unsupported
 from tts_service.admission import Admission
+from tts_service.encoders import ENCODED_AT_ONCE
 from tts_service.engines.base import Engine
+from tts_service.hq_store import HqStore
 from tts_service.outbox import Lane
-from tts_service.reply import Manner, Reply
+from tts_service.reply import Audience, Manner, Reply, TierName
+from tts_service.rerenders import Rerenders
 from tts_service.settings import TtsSettings
-from tts_service.slots import Slots
-from tts_service.speakers import Speakers
-
-log = logging.getLogger(__name__)
+from tts_service.tier import Tier
+from tts_service.tiered_voices import HqVoices, TieredVoices
 
 
 class Synthesiser:
-    """Makes replies that are spoken by one engine."""
+    """Makes replies. What is said of its engine without more is the fast tier's."""
 
-    def __init__(self, settings: TtsSettings, engine: Engine) -> None:
+    def __init__(self, settings: TtsSettings, engine: Engine, hq_engine: Engine | None = None) -> None:
         self.settings = settings
         self.engine = engine
         self.admission = Admission(settings.max_streams)
-        self.slots = Slots(engine, settings.slots, settings.max_streams * settings.max_replies_per_stream)
-        self.speakers = Speakers()
-        self._state = "The speech engine is loading."
+        self.codecs = CapacityLimiter(ENCODED_AT_ONCE)  # the threads that encode what is sent
+        self.voices = TieredVoices(settings, engine)
+        self.speakers = self.voices.speakers
+        self._fast = Tier("fast", settings, engine, settings.slots, self.voices)
+        self._hq: Tier | None = None
+        self._rerenders: Rerenders | None = None
+        if hq_engine is not None:
+            hq_voices = HqVoices(settings, hq_engine, self.voices)
+            self._hq = Tier("hq", settings, hq_engine, settings.hq_slots, hq_voices)
+            store = HqStore(settings.hq_dir, settings.hq_bytes)
+            self._rerenders = Rerenders(self._hq, settings.hq_slots, store, settings.hq_waiting)
+            self.voices.also_forget.append(self._rerenders.forget)
 
-    async def load(self) -> None:
-        """Start the engine; a failure is told by `state` and does not end the service."""
-        try:
-            await self.slots.open()
-        except EngineFailed as failure:
-            log.error("the engine does not start", extra={"engine": self.engine.name})  # noqa: TRY400
-            self._state = failure.message
-            return
-        voice = self.settings.default_voice
-        if voice is not None and not self.engine.has_voice(voice):
-            log.error("TTS_DEFAULT_VOICE names no voice", extra={"voice": voice})
-            self._state = "TTS_DEFAULT_VOICE names no voice of the engine."
-            return
-        self._state = READY
-        log.info("ready", extra={"engine": self.engine.name, "slots": self.settings.slots})
+    async def run(self) -> None:
+        """Start the engines, and then work in the background until this is cancelled.
+
+        A failure of an engine is told by the state of its tier and does not end the service.
+        """
+        await self._fast.load()
+        if self._hq and self._rerenders:
+            await self._rerenders.store.load()
+            await self._hq.load()
+            await self._rerenders.run()
 
     async def close(self) -> None:
-        """End the engine's slots, within the grace."""
-        with anyio.move_on_after(self.settings.shutdown_grace_s, shield=True):
-            await self.slots.close()
+        """End the engines' slots, within the grace."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._fast.close)
+            if self._hq:
+                tasks.start_soon(self._hq.close)
 
     async def state(self) -> str:
-        """`ready`, or what is missing."""
-        return self._state
+        """`ready`, or what is missing. Without the finer engine the service speaks all the same."""
+        return self._fast.state
 
     def check_ready(self) -> None:
         """Raises ServiceUnavailable until the engine can speak."""
-        if self._state != READY:
-            raise ServiceUnavailable(self._state, service="tts", retry_after_ms=1000)
+        self._fast.check_ready()
 
-    def manner(self, *, language: str, voice: str | None, speed: float, instruction: str | None = None) -> Manner:
-        """How to speak what a client asked for. Raises InvalidMessage when there is no such voice."""
-        if instruction and not self.engine.capabilities.has_instruction:
-            raise Unsupported("The speech engine takes no instructions.", service="tts", param="instruction")
-        if voice is not None and not self.engine.has_voice(voice):
-            raise InvalidMessage(f"There is no voice called {voice!r}.", service="tts", param="voice")
-        return Manner(language, voice or self.settings.default_voice, speed, instruction)
+    def tier(self, name: TierName) -> Tier:
+        """What speaks in a tier. Raises Unsupported when there is none."""
+        if name == "fast":
+            return self._fast
+        if self._hq is None:
+            raise Unsupported("There is no engine for hq speech; TTS_HQ_ENGINE names one.", service="tts", param="tier")
+        return self._hq
 
-    def reply(self, manner: Manner, lane: Lane) -> Reply:
-        """A reply to be run in a task of the caller."""
-        return Reply(manner, lane, self.slots, self.speakers, self.settings)
+    def rerenders(self) -> Rerenders:
+        """What is spoken again by the finer engine. Raises Unsupported when there is none."""
+        self.tier("hq")
+        assert self._rerenders
+        return self._rerenders
+
+    def manner(
+        self, *, language: str, voice: str | None, speed: float, instruction: str | None = None, tier: TierName = "fast"
+    ) -> Manner:
+        """How to speak what a client asked for.
+
+        Raises InvalidMessage when there is no such voice, Unsupported when the engine cannot do it or there is no such
+        tier, ServiceUnavailable when the tier's engine does not speak yet.
+        """
+        found = self.tier(tier)
+        found.check_ready()
+        return found.manner(language, voice, speed, instruction)
+
+    def admit(self, manner: Manner) -> None:
+        """Count a reply with a listener in, until it was run. Raises Overloaded when it cannot be spoken too."""
+        self.tier(manner.tier).admit()
+
+    def reply(self, manner: Manner, lane: Lane, audience: Audience = Audience.FILE) -> Reply:
+        """A reply to be run in a task of the caller; one with a listener is admitted first."""
+        return self.tier(manner.tier).reply(manner, lane, audience)

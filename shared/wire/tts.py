@@ -1,7 +1,9 @@
 """gateway ↔ tts_service, `WS /v1/stream`: one connection speaks many replies, each named in every message.
 
 Out, a binary frame is `length of reply_id (1 byte) | reply_id | PCM16`, at the rate that `start` asked for; it belongs
-to the reply's last `segment`.
+to the reply's last `segment`. Where `start` asked for Opus, a frame holds one packet of 20 ms instead. The encoder goes
+through the reply without a break, so a packet may begin in one segment and end in the next; the last one is filled with
+silence, and a decoder is some 7 ms behind. Positions are samples of the PCM16 in either case.
 """
 
 from typing import ClassVar, Literal
@@ -28,6 +30,12 @@ class Start(Message):
     )
     instruction: str | None = Field(
         None, max_length=500, description="How it is to be spoken, in words; refused by an engine that takes none."
+    )
+    tier: Literal["fast", "hq"] = Field(
+        "fast", description="`hq`: by the finer engine, which is later; refused by a service without one."
+    )
+    encoding: Literal["pcm16", "opus"] = Field(
+        "pcm16", description="Of the audio sent back; `opus` at 8, 12, 16, 24 or 48 kHz only."
     )
 
 
@@ -96,14 +104,20 @@ TTS_IN: Codec[TtsIn] = Codec([Start, Text, End, Cancel])
 TTS_OUT: Codec[TtsOut] = Codec([TtsReady, SegmentStarted, Done, TtsError])
 
 
-def encode_audio(reply_id: str, pcm: bytes) -> bytes:
-    """A binary frame with PCM16 of a reply."""
+def encode_audio(reply_id: str, audio: bytes) -> bytes:
+    """A binary frame with PCM16 or an Opus packet of a reply."""
     name = reply_id.encode("ascii")
-    return bytes([len(name)]) + name + pcm
+    return bytes([len(name)]) + name + audio
 
 
 def decode_audio(frame: bytes) -> tuple[str, bytes]:
     """(reply_id, PCM16) of a binary frame, or InvalidAudio."""
+    reply_id, audio = decode_frame(frame)
+    return reply_id, checked(audio)
+
+
+def decode_frame(frame: bytes) -> tuple[str, bytes]:
+    """(reply_id, what it holds) of a binary frame, or InvalidAudio."""
     if not frame or not frame[0] or len(frame) < 1 + frame[0] or not frame[1 : 1 + frame[0]].isascii():
         raise InvalidAudio("The binary frame has no reply_id in front.")
-    return frame[1 : 1 + frame[0]].decode("ascii"), checked(frame[1 + frame[0] :])
+    return frame[1 : 1 + frame[0]].decode("ascii"), frame[1 + frame[0] :]

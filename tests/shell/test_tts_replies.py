@@ -1,98 +1,22 @@
-"""A reply being spoken, its lane, the engine's slots and the polish of its audio, on the fake engine."""
+"""A reply being spoken, its lane and the polish of its audio, on the fake engine."""
 
 import threading
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Generator
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from shared.threads import StopToken
-from shared.wire.codec import Message
 from shared.wire.tts import Done, SegmentStarted, TtsError
+from tests.support.tts_stage import audio_samples, segments, stage, tone_samples
 from tts_service.audio import silence
 from tts_service.engines.base import SynthesisRequest
-from tts_service.engines.fake import BLOCK_SAMPLES, BLOCKS_PER_CHAR, FAILS, SAMPLE_RATE, FakeEngine, FakeSlot
-from tts_service.outbox import Outbox
-from tts_service.reply import TEXT_LIMIT_CHARS, Manner, Reply
-from tts_service.settings import TtsSettings
-from tts_service.slots import Slots
-from tts_service.speakers import Speakers
+from tts_service.engines.fake import FAILS, SAMPLE_RATE, FakeEngine, FakeSlot
+from tts_service.reply import TEXT_LIMIT_CHARS
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
-
-MANNER = Manner("en", None, 1.0)
-NEVER_MS = 10_000
-
-
-@dataclass
-class Stage:
-    """One engine with one slot, and the outbox of one connection."""
-
-    slots: Slots
-    engine: FakeEngine
-    tasks: TaskGroup
-    outbox: Outbox = field(default_factory=Outbox)
-
-    def start(
-        self, reply_id: str, lead_ms: int = 60_000, idle_flush_ms: int = NEVER_MS, rate: int = SAMPLE_RATE
-    ) -> Reply:
-        settings = TtsSettings(lead_ms=lead_ms, idle_flush_ms=idle_flush_ms)
-        reply = Reply(MANNER, self.outbox.open(reply_id, rate), self.slots, Speakers(), settings)
-        self.tasks.start_soon(reply.run)
-        return reply
-
-    def say(self, reply_id: str, text: str, **more: int) -> Reply:
-        reply = self.start(reply_id, **more)
-        reply.add(text)
-        reply.end()
-        return reply
-
-    async def until_done(self, reply_id: str = "a") -> list[Message | bytes]:
-        """Everything that is sent for a reply."""
-        taken: list[Message | bytes] = []
-        while not (taken and isinstance(taken[-1], Done)):
-            owner, item = await self.outbox.take()
-            if owner == reply_id:
-                taken.append(item)
-        return taken
-
-    async def until_requests(self, count: int) -> None:
-        while len(self.engine.requests) < count:
-            await checkpoint()
-
-    def texts(self) -> list[str]:
-        return [request.text for request in self.engine.requests]
-
-
-@asynccontextmanager
-async def stage(engine: FakeEngine | None = None) -> AsyncIterator[Stage]:
-    engine = engine or FakeEngine()
-    slots = Slots(engine, 1, 16)
-    await slots.open()
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as tasks:
-            yield Stage(slots, engine, tasks)
-            tasks.cancel_scope.cancel()
-    assert slots.free() == 1, "a slot was lost"
-    await slots.close()
-    assert engine.open_slots == 0
-
-
-def audio_samples(items: list[Message | bytes]) -> int:
-    return sum(len(item) // 2 for item in items if isinstance(item, bytes))
-
-
-def segments(items: list[Message | bytes]) -> list[SegmentStarted]:
-    return [item for item in items if isinstance(item, SegmentStarted)]
-
-
-def tone_samples(text: str, rate: int = SAMPLE_RATE) -> int:
-    return len(text) * BLOCKS_PER_CHAR * BLOCK_SAMPLES * rate // SAMPLE_RATE
 
 
 async def test_each_segment_is_announced_before_its_audio_and_done_comes_last() -> None:
@@ -277,38 +201,6 @@ async def test_a_cancel_before_the_reply_has_begun_speaks_nothing() -> None:
         reply.cancel()
         assert await on.until_done() == [Done(reply_id="a", outcome="cancelled", total_samples=0)]
         assert on.engine.requests == []
-
-
-async def test_the_first_segment_of_a_reply_goes_before_the_later_ones_of_another() -> None:
-    async with stage() as on:
-        on.engine.hold()
-        on.say("a", "Alpha one. Alpha two.")
-        await on.until_requests(1)
-        on.say("b", "Beta.")
-        await wait_all_tasks_blocked()
-        on.engine.let(len("Alpha one.") * BLOCKS_PER_CHAR)
-        await on.until_requests(2)
-        await wait_all_tasks_blocked()  # the second segment of a waits, and then
-        on.say("c", "Gamma.")
-        await wait_all_tasks_blocked()
-        on.engine.let()
-        await on.until_requests(4)
-        assert on.texts() == ["Alpha one.", "Beta.", "Gamma.", "Alpha two."]
-
-
-async def test_no_segment_is_made_while_enough_audio_waits_and_no_slot_is_held() -> None:
-    async with stage() as on:
-        on.say("a", "Alpha one. Alpha two. Alpha three.", lead_ms=0)
-        await on.until_requests(1)
-        while on.slots.free() == 0:
-            await checkpoint()
-        await wait_all_tasks_blocked()
-        assert on.texts() == ["Alpha one."]
-        assert on.slots.free() == 1
-        items = await on.until_done()
-        assert on.texts() == ["Alpha one.", "Alpha two.", "Alpha three."]
-    assert isinstance(items[-1], Done)
-    assert items[-1].outcome == "completed"
 
 
 async def test_an_engine_that_fails_fails_its_reply_and_no_other() -> None:

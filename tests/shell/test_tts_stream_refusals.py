@@ -109,6 +109,24 @@ async def test_a_failing_engine_fails_one_reply_and_the_next_is_spoken() -> None
         assert dones(await peer.until_done("b")) == {"b": "completed"}
 
 
+async def test_a_reply_more_than_the_engine_is_fast_enough_for_is_refused() -> None:
+    engine = FakeEngine()
+    async with connected(engine, slots=1, admission_load=1e-9) as peer:
+        peer.say("a", "Hello.")
+        await peer.until_done("a")  # and now it is known how fast it is
+        engine.hold()
+        peer.say("b", "Hello.")
+        peer.send(Start(reply_id="c"))
+        error, done = await peer.receive(), await peer.receive()
+        assert isinstance(error, TtsError)
+        assert (error.code, error.reply_id, error.retryable) == ("overloaded", "c", True)
+        assert done == Done(reply_id="c", outcome="failed", total_samples=0)
+        engine.let()
+        assert dones(await peer.until_done("b")) == {"b": "completed"}
+        peer.say("c", "Hello.")
+        assert dones(await peer.until_done("c")) == {"c": "completed"}
+
+
 async def test_messages_for_a_reply_that_is_over_are_dropped_and_counted() -> None:
     def dropped() -> int:
         return sum(round(STALE.labels("tts", what)._value.get()) for what in ("text", "end", "cancel"))
@@ -142,7 +160,11 @@ class BrokenEngine(FakeEngine):
     ("engine", "settings", "sentence"),
     [
         (BrokenEngine(), {}, "The tone has no voice today."),
-        (FakeEngine(), {"default_voice": "nobody"}, "TTS_DEFAULT_VOICE names no voice of the engine."),
+        (
+            FakeEngine(),
+            {"default_voice": "nobody"},
+            "TTS_DEFAULT_VOICE cannot speak: There is no voice called 'nobody'.",
+        ),
     ],
 )
 async def test_a_service_that_cannot_speak_says_why(

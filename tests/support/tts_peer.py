@@ -10,7 +10,7 @@ import httpx
 from fastapi import FastAPI
 
 from shared.wire.codec import Message
-from shared.wire.tts import TTS_OUT, Done, End, Start, Text, TtsReady, decode_audio
+from shared.wire.tts import TTS_OUT, Done, End, Start, Text, TtsReady, decode_frame
 from tts_service.app import build_app
 from tts_service.engines.fake import FakeEngine
 from tts_service.settings import TtsSettings
@@ -68,7 +68,7 @@ class Peer:
 
     def say(self, reply_id: str, text: str, **more: Any) -> None:
         self.send(
-            Start(reply_id=reply_id, sample_rate=16_000, **more),
+            Start(reply_id=reply_id, **{"sample_rate": 16_000, **more}),
             Text(reply_id=reply_id, delta=text),
             End(reply_id=reply_id),
         )
@@ -84,7 +84,7 @@ class Peer:
     async def receive(self) -> Received:
         frame = await self._from_app.receive()
         assert frame["type"] == "websocket.send", frame
-        return decode_audio(frame["bytes"]) if frame.get("bytes") else TTS_OUT.decode(frame["text"])
+        return decode_frame(frame["bytes"]) if frame.get("bytes") else TTS_OUT.decode(frame["text"])
 
     async def closed(self) -> int:
         """The close code, after everything that was sent before."""

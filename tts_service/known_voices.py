@@ -1,0 +1,164 @@
+"""Every voice that a client may name: the engine's, the operator's folder, and those that people brought.
+
+It finds out whose a name is, and never opens what a client names: a path stands for the file of that name in the
+operator's folder, as it was read at the start.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from shared.errors import InvalidMessage, Unsupported
+from tts_service.core.voice_labels import file_name_in, key
+from tts_service.engines.base import Engine, Reference
+from tts_service.own_voices import OwnVoice, OwnVoices, name_taken
+from tts_service.recording import Recording
+from tts_service.settings import TtsSettings
+from tts_service.speaker_copies import SpeakerCopies
+from tts_service.speakers import Speakers
+from tts_service.voice_folder import FolderVoice, VoiceFolder
+from tts_service.voice_form import Wanted
+
+MADE: Final = ".made"  # within the folder of voices: recordings made of the operator's files
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["engine", "own", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Who speaks: a voice of the engine, or a reference."""
+
+    voice: str | None = None
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVoice:
+    """A voice as it is listed; `own` is what else is known of one that somebody brought."""
+
+    id: str
+    name: str
+    language: str
+    kind: Kind
+    gender: str = ""
+    reference: Reference | None = None
+    own: OwnVoice | None = None
+
+
+class KnownVoices:
+    """The voices of one service; what was prepared of them goes when they go."""
+
+    def __init__(self, settings: TtsSettings, engine: Engine) -> None:
+        voices_dir = settings.voices_dir.absolute()  # an engine may live in a process with another working folder
+        self.own = OwnVoices(voices_dir, settings.max_voices)
+        self.folder = VoiceFolder(settings.seed_voices_dir, voices_dir / MADE, settings.max_voices)
+        self.speakers = Speakers(SpeakerCopies(settings.speakers_dir, engine), settings.speaker_cache)
+        self._engine = engine
+        self._default = settings.default_voice
+        self.is_loaded = False
+
+    async def load(self) -> None:
+        """Read the folders. What they do not hold any more leaves no copies behind."""
+        await self.own.load()
+        await self.folder.load()
+        await self.speakers.keep_only(one.reference.revision for one in self.brought() if one.reference)
+        self.is_loaded = True
+
+    @property
+    def can_clone(self) -> bool:
+        return self._engine.capabilities.can_clone
+
+    def all(self) -> Iterator[KnownVoice]:
+        """The engine's, the operator's and those that people brought."""
+        for voice in self._engine.capabilities.voices:
+            yield KnownVoice(voice.name, voice.label or voice.name, voice.language, "engine")
+        yield from self.brought()
+
+    def brought(self) -> Iterator[KnownVoice]:
+        """Those of recordings."""
+        yield from map(_of_folder, self.folder.all())
+        yield from map(self._of_own, self.own.all())
+
+    def find(self, voice_id: str) -> KnownVoice | None:
+        """The voice with an id."""
+        return next((voice for voice in self.all() if voice.id == voice_id), None)
+
+    def resolve(self, word: str, language: str = "") -> Chosen:
+        """Who is meant by an id, a name or the path of a file in the operator's folder.
+
+        Raises InvalidMessage when nobody is, Unsupported when the engine cannot speak like a recording.
+        """
+        if ".." in word.replace("\\", "/").split("/"):
+            raise _nobody(word)
+        brought = self._brought(word, language)
+        if brought is not None and self.can_clone:
+            return Chosen(reference=brought)
+        if self._engine.has_voice(word):
+            return Chosen(voice=word)
+        if brought is not None:
+            raise Unsupported(
+                f"The engine {self._engine.name} has no voices but its own, and {word!r} is a recording.",
+                service="tts",
+                param="voice",
+            )
+        raise _nobody(word)
+
+    def check_may_bring(self) -> None:
+        """Raises Unsupported when the engine would not speak like a recording."""
+        if not self.can_clone:
+            raise Unsupported(
+                f"The engine {self._engine.name} has no voices but its own, so a recording cannot be one.",
+                service="tts",
+                param="file",
+            )
+
+    def check_new(self, name: str) -> None:
+        """Raises InvalidMessage when the name is taken, Overloaded when there are too many voices."""
+        taken = {key(voice.name) for voice in self._engine.capabilities.voices}
+        if key(name) in taken or self.folder.find(name):
+            raise name_taken(name)
+        self.own.check_room(name)
+
+    async def add(self, wanted: Wanted, recording: Recording) -> KnownVoice:
+        """Keep a new voice. Raises as `check_new`, and InternalError."""
+        self.check_new(wanted.name)
+        voice = await self.own.add(wanted, recording)
+        log.info("a voice was added", extra={"voice_id": voice.id, "audio_ms": voice.duration_ms})
+        return self._of_own(voice)
+
+    async def delete(self, voice_id: str) -> None:
+        """Take a voice that somebody brought away, and all that was made of it.
+
+        Raises NotFound; Unsupported for what belongs to the engine or the operator; InternalError.
+        """
+        voice = self.find(voice_id)
+        if voice is not None and voice.kind != "own":
+            raise Unsupported("Only voices that were uploaded can be deleted.", service="tts", param="voice_id")
+        if voice is not None and self._default is not None and self.own.find(self._default) == voice.own:
+            raise Unsupported("TTS_DEFAULT_VOICE names this voice; change it first.", service="tts", param="voice_id")
+        gone = await self.own.delete(voice_id)
+        await self.speakers.forget(gone.revision)
+        log.info("a voice was deleted", extra={"voice_id": gone.id})
+
+    def _brought(self, word: str, language: str) -> Reference | None:
+        own = self.own.find(word)
+        if own is not None:
+            return self.own.reference(own)
+        file_name = file_name_in(word)
+        of_folder = self.folder.find(word, language) or (self.folder.file(file_name) if file_name else None)
+        return of_folder.reference if of_folder else None
+
+    def _of_own(self, voice: OwnVoice) -> KnownVoice:
+        reference = self.own.reference(voice)
+        return KnownVoice(voice.id, voice.name, voice.language, "own", reference=reference, own=voice)
+
+
+def _of_folder(voice: FolderVoice) -> KnownVoice:
+    return KnownVoice(voice.id, voice.name, voice.language, "folder", voice.gender, voice.reference)
+
+
+def _nobody(word: str) -> InvalidMessage:
+    return InvalidMessage(f"There is no voice called {word!r}.", service="tts", param="voice")
