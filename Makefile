@@ -85,7 +85,7 @@ bench-segmenter: .venv/dev.stamp  ## what cutting a token's text into segments c
 bench-llm: .venv-llama/dev.stamp  ## chats at once: one after the other, llama.cpp's server, our batches
 	@$(PY_LLAMA) -m tests.bench.llm_batching
 
-check: lint type docs cover test test-torch test-llama  ## exactly what CI runs
+check: lint type docs cover test test-torch test-llama test-cosyvoice  ## exactly what CI runs
 
 lint: .venv/dev.stamp
 	@$(PY) -m ruff format --check $(CODE)

@@ -11,7 +11,8 @@ solve local --extra gateway --extra asr --extra llm --extra tts --extra run ${UP
 for service in gateway asr llm tts; do
     solve "$service" --extra "$service" --constraint deploy/locks/local.txt
 done
-solve dev --extra gateway --extra asr --extra llm --extra tts --extra run --extra dev --constraint deploy/locks/local.txt
+solve dev --extra gateway --extra asr --extra llm --extra tts --extra run --extra dev --extra piper --extra edge \
+    --constraint deploy/locks/local.txt
 # An engine that is built on PyTorch has a lock beside its service's, which leaves PyTorch out: see deploy/torch.sh.
 solve asr-funasr --extra asr --extra funasr --constraint deploy/locks/dev.txt
 # So has one that is built on this machine: see deploy/llama.sh.

@@ -71,6 +71,11 @@ class KnownVoices:
     def can_clone(self) -> bool:
         return self._engine.capabilities.can_clone
 
+    @property
+    def may_be_brought(self) -> bool:
+        """Whether anything is done with a recording."""
+        return self.can_clone
+
     def all(self) -> Iterator[KnownVoice]:
         """The engine's, the operator's and those that people brought."""
         for voice in self._engine.capabilities.voices:
@@ -107,8 +112,8 @@ class KnownVoices:
         raise _nobody(word)
 
     def check_may_bring(self) -> None:
-        """Raises Unsupported when the engine would not speak like a recording."""
-        if not self.can_clone:
+        """Raises Unsupported when no engine would speak like a recording."""
+        if not self.may_be_brought:
             raise Unsupported(
                 f"The engine {self._engine.name} has no voices but its own, so a recording cannot be one.",
                 service="tts",

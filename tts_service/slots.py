@@ -46,7 +46,8 @@ class Slots:
             self._free.append(slot)
 
     async def close(self) -> None:
-        """Close every slot, in use or not; a segment that is being made fails."""
+        """Close every slot, in use or not, and end what loads; a segment that is being made fails."""
+        await threads.call(self.engine.close)
         opened, self._opened = self._opened, []
         for slot in opened:
             await threads.call(slot.close)

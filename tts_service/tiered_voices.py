@@ -8,11 +8,17 @@ from tts_service.settings import TtsSettings
 
 
 class TieredVoices(KnownVoices):
-    """Those of the first engine. `also_forget` are told the revision of a recording that was deleted."""
+    """Those of the first engine. `also_forget` are told the revision of a recording that was deleted; `hq` are those
+    of the second one, where there is one, which may speak like a recording when the first does not."""
 
     def __init__(self, settings: TtsSettings, engine: Engine) -> None:
         super().__init__(settings, engine)
         self.also_forget: list[Callable[[str], Awaitable[None]]] = []
+        self.hq: KnownVoices | None = None
+
+    @property
+    def may_be_brought(self) -> bool:
+        return super().may_be_brought or (self.hq is not None and self.hq.may_be_brought)
 
     async def delete(self, voice_id: str) -> None:
         """Raises as KnownVoices does."""
@@ -30,6 +36,7 @@ class HqVoices(KnownVoices):
         super().__init__(settings, engine)
         self.own, self.folder = first.own, first.folder
         first.also_forget.append(self.speakers.forget)
+        first.hq = self
 
     async def load(self) -> None:
         """Nothing: the first has read the folders."""

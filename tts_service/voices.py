@@ -131,7 +131,7 @@ def fields_of(known: KnownVoices, voice: KnownVoice) -> dict[str, Any]:
         "name": voice.name,
         "language": voice.language,
         "kind": voice.kind,
-        "usable": voice.kind == "engine" or known.can_clone,
+        "usable": voice.kind == "engine" or known.may_be_brought,
         "gender": voice.gender,
     }
 

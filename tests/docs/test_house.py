@@ -65,7 +65,7 @@ def naps(source: str) -> list[int]:
     ]
 
 
-ROOM_OF = {"llama": "contract", "torch": "contract"}  # rooms in environments of their own
+ROOM_OF = {"cosyvoice": "contract", "llama": "contract", "torch": "contract"}  # rooms in environments of their own
 
 
 def rooms(source: str) -> set[str]:

@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "espeak": "tts_service.engines.espeak:load",
+    "cosyvoice": "tts_service.engines.cosyvoice:load",  # in .venv-cosyvoice, with a model that the settings name
     "fake": "tts_service.engines.fake:load",  # a tone, for tests and benchmarks
+    "openai": "tts_service.engines.openai_upstream:load",  # a server elsewhere
+    "piper": "tts_service.engines.piper:load",  # voices in files; its package is an extra
+    "f5": "tts_service.engines.f5:load",
+    "qwen3": "tts_service.engines.qwen3:load",
+    "vibevoice": "tts_service.engines.vibevoice:load",
+    "edge": "tts_service.engines.edge:load",  # text leaves the house; off unless the settings allow it
+    "none": "tts_service.engines.silent:load",  # whoever shows the reply speaks it
 }
 
 

@@ -100,6 +100,13 @@ class ClonesNothing:
         raise Unsupported("The speech engine has no voices but its own.", service="tts", param="voice")
 
 
+class ClosesNothing:
+    """The part of an engine whose slots hold all that there is to end."""
+
+    def close(self) -> None:
+        """Nothing is waited for."""
+
+
 class Engine(Protocol):
     """A speech engine. `start` comes first; afterwards its attributes do not change."""
 
@@ -122,4 +129,8 @@ class Engine(Protocol):
 
     def open_slot(self) -> Slot:
         """A slot that is ready to speak. Raises EngineFailed."""
+        ...
+
+    def close(self) -> None:
+        """End what loads, from any thread; whoever waits for it is told EngineFailed. Slots are closed on their own."""
         ...

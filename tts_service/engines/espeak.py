@@ -4,26 +4,26 @@ The library is GPL and keeps its state per process, so it lives in the child alo
 is replaced: at once the first time, then after longer and longer pauses, in which requests fail without trying.
 """
 
+import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Final
 
 from shared.clock import thread_now_s
-from shared.errors import EngineFailed
-from shared.metrics import ENGINE_RESTARTS
+from shared.errors import EngineFailed, ParleyError
 from shared.threads import StopToken
-from tts_service.engines.base import Capabilities, ClonesNothing, SynthesisRequest
-from tts_service.engines.espeak_pipe import ChildGone, EspeakPipe, VoiceRefused
+from tts_service.engines.base import Capabilities, ClonesNothing, ClosesNothing, SynthesisRequest
 from tts_service.engines.espeak_voices import Chosen, VoiceBook, legible_runs
+from tts_service.engines.pipe import ChildGone, ChildPipe, KeptChild
 from tts_service.settings import TtsSettings
 
 USUAL_RATE: Final = 175  # words a minute
 SLOWEST_RATE: Final = 80  # espeak reads anything lower as this: a speed of 0.46
 USUAL_PITCH: Final = 50  # of 0 to 99
+COMMAND: Final = (sys.executable, "-m", "tts_service.engines.espeak_child")
+START_LIMIT_S: Final = 10.0
 SILENCE_LIMIT_S: Final = 5.0  # a child that says nothing for so long hangs
 CANCEL_LIMIT_S: Final = 1.0  # a cancelled child ends within a block, some 0.1 ms
-FIRST_PAUSE_S: Final = 0.25
-LONGEST_PAUSE_S: Final = 10.0
 MAX_CHARS: Final = 2_000
 WARM_UP: Final = {"en-us": "One.", "cmn": "一", "ko": "일", "ja": "いち"}  # the first word of a language loads its data
 
@@ -34,23 +34,19 @@ class EspeakSlot(ClonesNothing):
     """One child, one request at a time."""
 
     def __init__(self, clock_s: _Clock = thread_now_s) -> None:
-        self._clock_s = clock_s
         self._last_id = 0
-        self._failures = 0  # children in a row that died before they finished a request
-        self._not_before_s = 0.0
-        self._is_closed = False
-        self._pipe: EspeakPipe | None = EspeakPipe()
-        self._book = VoiceBook(self._pipe.voices, self._pipe.variants)
+        self._child = KeptChild("espeak", _started, clock_s)
+        self._book = _book(self._child.living())
 
     @property
     def pid(self) -> int | None:
         """The child's, or None while there is none."""
-        return self._pipe.pid if self._pipe else None
+        return self._child.current.pid if self._child.current else None
 
     @property
     def blocks_read(self) -> int:
         """Blocks that this child has sent, those of cancelled requests too."""
-        return self._pipe.blocks_read if self._pipe else 0
+        return self._child.current.blocks_read if self._child.current else 0
 
     def warm_up(self) -> None:
         """Speak a word in the usual languages. Raises EngineFailed."""
@@ -70,12 +66,10 @@ class EspeakSlot(ClonesNothing):
             yield from self._speak(text, self._book.speaker(chosen, run_language), rate, stop)
 
     def close(self) -> None:
-        self._is_closed = True
-        if self._pipe:
-            self._pipe.close()
+        self._child.close()
 
     def _speak(self, text: str, voice: str, rate: int, stop: StopToken) -> Generator[bytes, None, None]:
-        pipe = self._living_pipe()
+        pipe = self._child.living()
         self._last_id += 1
         is_over = False
         try:
@@ -83,60 +77,33 @@ class EspeakSlot(ClonesNothing):
             while not stop.is_stopped() and (block := pipe.read_block(SILENCE_LIMIT_S, stop)) is not None:
                 is_over = not block
                 if is_over:
-                    self._failures = 0
+                    self._child.worked()
                     return
                 yield block
-        except VoiceRefused:
+        except ParleyError:
             is_over = True
-            raise EngineFailed("espeak-ng does not know one of its voices.", service="tts") from None
+            raise
         except ChildGone:
             is_over = True
-            self._give_up()
+            self._child.lost()
             raise EngineFailed("The speech engine ended in the middle of a segment.", service="tts") from None
         finally:
             if not is_over:  # stopped, or the reader left
                 self._abandon(pipe)
 
-    def _abandon(self, pipe: EspeakPipe) -> None:
+    def _abandon(self, pipe: ChildPipe) -> None:
         """Cancel the request and read what is left of its answer, so that the next one begins clean."""
         try:
             pipe.send({"cancel": self._last_id})
             while pipe.read_block(CANCEL_LIMIT_S):
                 pass
-        except (ChildGone, VoiceRefused):
-            self._give_up()
-
-    def _give_up(self) -> None:
-        if self._pipe:
-            self._pipe.close()
-            self._pipe = None
-        if self._failures:
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - 1))
-            self._not_before_s = self._clock_s() + pause_s
-        self._failures += 1
-
-    def _living_pipe(self) -> EspeakPipe:
-        if self._is_closed:
-            raise EngineFailed("The speech engine is shutting down.", service="tts")
-        if self._pipe and not self._pipe.is_alive():
-            self._give_up()
-        if self._pipe is None:
-            wait_ms = round((self._not_before_s - self._clock_s()) * 1000)
-            if wait_ms > 0:
-                raise EngineFailed("The speech engine is starting again.", service="tts", retry_after_ms=wait_ms)
-            self._pipe = self._restarted()
-        return self._pipe
-
-    def _restarted(self) -> EspeakPipe:
-        ENGINE_RESTARTS.labels("tts", "espeak").inc()
-        try:
-            return EspeakPipe()
-        except (ChildGone, OSError):
-            self._give_up()
-            raise EngineFailed("The speech engine does not start.", service="tts") from None
+        except ParleyError:
+            pass  # that was the end of it
+        except ChildGone:
+            self._child.lost()
 
 
-class EspeakEngine:
+class EspeakEngine(ClosesNothing):
     """What all slots share: the list of voices, read from a child that lives for that moment."""
 
     name = "espeak"
@@ -148,12 +115,12 @@ class EspeakEngine:
 
     def start(self) -> None:
         try:
-            pipe = EspeakPipe()
-        except (ChildGone, OSError):
+            pipe = _started()
+        except ChildGone:
             raise EngineFailed("espeak-ng does not start.", service="tts") from None
         with closing(pipe):
-            self._book = VoiceBook(pipe.voices, pipe.variants)
-            self.sample_rate = pipe.sample_rate
+            self._book = _book(pipe)
+            self.sample_rate = (pipe.hello(START_LIMIT_S) or {})["sample_rate"]
         self.capabilities = Capabilities(self._book.languages(), self._book.voices(), MAX_CHARS, "chunk")
 
     def has_voice(self, name: str) -> bool:
@@ -162,7 +129,7 @@ class EspeakEngine:
     def open_slot(self) -> EspeakSlot:
         try:
             slot = EspeakSlot()
-        except (ChildGone, OSError):
+        except ChildGone:
             raise EngineFailed("espeak-ng does not start.", service="tts") from None
         try:
             slot.warm_up()
@@ -174,3 +141,19 @@ class EspeakEngine:
 
 def load(_: TtsSettings) -> EspeakEngine:
     return EspeakEngine()
+
+
+def _started() -> ChildPipe:
+    """A child that has introduced itself. Raises ChildGone."""
+    pipe = ChildPipe(COMMAND)
+    try:
+        pipe.hello(START_LIMIT_S)
+    except ChildGone:
+        pipe.close()
+        raise
+    return pipe
+
+
+def _book(pipe: ChildPipe) -> VoiceBook:
+    hello = pipe.hello(START_LIMIT_S) or {}
+    return VoiceBook(hello["voices"], hello["variants"])

@@ -1,28 +1,21 @@
 """The process that holds espeak-ng: `python -m tts_service.engines.espeak_child`. Nothing else loads that library.
 
-In, lines of JSON on stdin: `{"id", "voice", "text", "rate", "pitch"}` speaks (ids rise), `{"cancel": id}` stops that
-one. Out, blocks on stdout: `length (u32, little-endian) | bytes`. The first block is JSON: the sample rate, the voices,
-their variants. A request is answered by blocks of PCM16 as they are made and an empty one, or by the length REFUSED
-when espeak does not know the voice.
-
-The end of stdin is the leash: a thread waits for it and ends the process in the middle of anything, so that it never
-outlives its parent, however that died. (A death signal from the kernel would follow the thread that started the child,
-and threads come and go.)
+In (child.py says how), `{"id", "voice", "text", "rate", "pitch"}` speaks (ids rise), `{"cancel": id}` stops that one.
+Out, a hello: the sample rate, the voices, their variants. A request is answered by blocks of PCM16 as they are made and
+an empty one, or by a refusal when espeak does not know the voice.
 """
 
 import ctypes
 import json
 import os
 import queue
-import struct
-import sys
-import threading
 from typing import Any, Final
 
 import espeakng_loader
 
-LENGTH: Final = struct.Struct("<I")
-REFUSED: Final = 0xFFFFFFFF
+from shared.errors import EngineFailed
+from tts_service.engines.child import Blocks, hear
+
 BLOCK_MS: Final = 60
 AT_ONCE: Final = 4  # requests that wait; the parent sends one and reads its answer
 
@@ -48,7 +41,8 @@ class _VoiceRecord(ctypes.Structure):
 class Child:
     """One espeak-ng: speaks the requests in their order, and hears cancels while it speaks."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
         self._requests: queue.Queue[dict[str, Any]] = queue.Queue(AT_ONCE)
         self._cancelled = 0  # ids rise, so the newest cancelled one tells for all
         self._speaking = 0
@@ -70,39 +64,34 @@ class Child:
 
     def run(self) -> None:
         """Introduce itself, then speak until stdin ends."""
-        threading.Thread(target=self._hear, daemon=True).start()
-        write_block(json.dumps(self._hello()).encode())
+        hear(self._take)
+        self._blocks.write(json.dumps(self._hello()).encode())
         while True:
             self._speak(self._requests.get())
 
-    def _hear(self) -> None:
-        try:
-            for line in sys.stdin.buffer:
-                fields = json.loads(line)
-                if "cancel" in fields:
-                    self._cancelled = max(self._cancelled, fields["cancel"])
-                else:
-                    self._requests.put_nowait(fields)
-        finally:
-            os._exit(0)
+    def _take(self, fields: dict[str, Any]) -> None:
+        if "cancel" in fields:
+            self._cancelled = max(self._cancelled, fields["cancel"])
+        else:
+            self._requests.put_nowait(fields)
 
     def _speak(self, fields: dict[str, Any]) -> None:
         self._speaking = fields["id"]
         if self._voice != fields["voice"]:
             if self._espeak.espeak_SetVoiceByName(fields["voice"].encode()):
-                return write_all(LENGTH.pack(REFUSED))
+                return self._blocks.refuse(EngineFailed("espeak-ng does not know one of its voices."))
             self._voice = fields["voice"]
         self._espeak.espeak_SetParameter(_RATE, fields["rate"], 0)
         self._espeak.espeak_SetParameter(_PITCH, fields["pitch"], 0)
         if self._cancelled < self._speaking:
             self._espeak.espeak_Synth(fields["text"].encode(), 0, 0, 1, 0, _CHARS_UTF8, None, None)
-        return write_block(b"")
+        return self._blocks.write(b"")
 
     def _on_audio(self, samples: Any, count: int, _events: object) -> int:
         if self._cancelled >= self._speaking:
             return 1  # espeak abandons the rest of the text
         if samples and count > 0:
-            write_block(ctypes.string_at(samples, 2 * count))
+            self._blocks.write(ctypes.string_at(samples, 2 * count))
         return 0
 
     def _hello(self) -> dict[str, object]:
@@ -138,19 +127,5 @@ def _languages(address: int) -> dict[str, int]:
     return found
 
 
-def write_block(content: bytes) -> None:
-    write_all(LENGTH.pack(len(content)) + content)
-
-
-def write_all(content: bytes) -> None:
-    """Write to stdout; the parent that reads no more ends this process."""
-    view = memoryview(content)
-    try:
-        while view:
-            view = view[os.write(1, view) :]
-    except BrokenPipeError:
-        os._exit(0)
-
-
 if __name__ == "__main__":
-    Child().run()
+    Child(Blocks()).run()

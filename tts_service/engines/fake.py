@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.errors import EngineFailed
 from shared.threads import StopToken
-from tts_service.engines.base import Capabilities, Reference, SynthesisRequest, Voice
+from tts_service.engines.base import Capabilities, ClosesNothing, Reference, SynthesisRequest, Voice
 from tts_service.settings import TtsSettings
 
 FAILS: Final = "boom"
@@ -27,7 +27,7 @@ _BLOCK: Final = struct.pack(
 )
 
 
-class FakeEngine:
+class FakeEngine(ClosesNothing):
     """Counts what it was asked and what it made; every count may be read from any thread."""
 
     name = "fake"

@@ -1,0 +1,5 @@
+"""The state of a model."""
+
+
+class DynamicCache:
+    """Of which a voice holds some."""

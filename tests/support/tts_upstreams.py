@@ -1,0 +1,163 @@
+"""Servers that an engine asks for speech: Parley's own, and a stand-in that answers as a test tells it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+
+from tests.support.house_processes import TOP, free_ports
+
+KEY = "sk-do-not-tell"
+STALL = None  # among the pieces of a reply: nothing more comes until the other side leaves
+PCM = b"\x00\x10\x00\xf0" * 240  # 20 ms at 24 kHz
+
+
+@contextmanager
+def own_tts(**environment: str) -> Iterator[str]:
+    """A started tts_service that is ready: the base of its OpenAI paths."""
+    port = free_ports(1)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tts_service"],
+        cwd=TOP,
+        env={**os.environ, "TTS_PORT": str(port), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            while not is_ready(client):
+                assert process.poll() is None, "the service has ended"
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@dataclass
+class Reply:
+    """An answer in pieces as they are sent; `is_cut` ends it without its end, `hangs_up` before its beginning."""
+
+    status: int = 200
+    pieces: Iterable[bytes | None] = (PCM, PCM)
+    headers: dict[str, str] = field(default_factory=lambda: {"content-type": "audio/pcm"})
+    is_cut: bool = False
+    hangs_up: bool = False
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    path: str
+    key: str
+    body: dict[str, Any]
+
+
+class StandIn:
+    """Gives the replies of `replies` one after the other, then `reply` again and again; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.replies: deque[Reply] = deque()
+        self.reply = Reply()
+        self.models = Reply(404, [b"{}"])
+        self.left = threading.Event()  # somebody left while a reply stalled, or before its end
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.stand_in = self  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    @contextmanager
+    def running(self) -> Iterator["StandIn"]:
+        thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection to a stand-in."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def _stand_in(self) -> StandIn:
+        found: StandIn = self.server.stand_in  # type: ignore[attr-defined]
+        return found
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
+        pass
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # whoever asked has left
+            super().handle()
+
+    def do_GET(self) -> None:
+        self._answer(self._stand_in.models)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        stand_in = self._stand_in
+        stand_in.asked.append(Asked(self.path, self.headers.get("authorization", ""), body))
+        self._answer(stand_in.replies.popleft() if stand_in.replies else stand_in.reply)
+
+    def _answer(self, reply: Reply) -> None:
+        if reply.hangs_up:
+            self.close_connection = True
+            return
+        try:
+            self._send(reply)
+        except OSError:
+            self._leave()
+
+    def _send(self, reply: Reply) -> None:
+        pieces = iter(reply.pieces)
+        first = next(pieces, b"")
+        if first is STALL:
+            return self._leave()
+        self.send_response(reply.status)
+        for name, value in {**reply.headers, "transfer-encoding": "chunked"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self._chunk(first)
+        for piece in pieces:
+            if piece is STALL:
+                return self._leave()
+            self._chunk(piece)
+        self.close_connection |= reply.is_cut
+        if not reply.is_cut:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, piece: bytes) -> None:
+        if piece:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
+
+    def _leave(self) -> None:
+        """Wait until the other side has left."""
+        self.close_connection = True
+        with suppress(OSError):
+            while self.connection.recv(1024):
+                pass
+        self._stand_in.left.set()
