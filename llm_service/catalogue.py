@@ -55,16 +55,18 @@ class Catalogue:
                 self._tasks.cancel_scope.cancel()
                 self._tasks = None
 
-    async def asked(self, is_enough: IsEnough = lambda _: False) -> list[Place]:
+    async def asked(self, is_enough: IsEnough = lambda _: False, within_s: float = float("inf")) -> list[Place]:
         """What is known after asking, one server beside the other, where a list is missing or old.
 
-        Waits for all of them, unless `is_enough` says of what is known that the rest makes no difference.
+        Waits for all of them, unless `is_enough` says of what is known that the rest makes no difference, and for no
+        longer than `within_s`.
         """
         self._ask()
         if not is_enough(self.places):
-            await self._until(lambda: is_enough(self.places))
-            with anyio.move_on_after(LATECOMERS_S):
-                await self._until(lambda: False)
+            with anyio.move_on_after(within_s):
+                await self._until(lambda: is_enough(self.places))
+                with anyio.move_on_after(LATECOMERS_S):
+                    await self._until(lambda: False)
         return self.places
 
     def _ask(self) -> None:

@@ -1,8 +1,8 @@
 """One HTTP exchange with a model's server: sent, accepted or refused, read to its end.
 
 Every wait ends, and every failure is one of ours. Asks a second time only where a connection that was kept from before
-ended: the server had most likely closed it meanwhile. One that was opened for the request and ended may have carried it
-to the server, so it is not sent again; a local engine's connections are never kept.
+had most likely ended before the server had the request (see engines/carrier.py); a local engine's connections are never
+kept.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -15,7 +15,7 @@ import httpx
 from llm_service.core.answer import AnswerReader, Failed, Failure, Part, body_failure, lacks_model, retry_ms
 from llm_service.core.sse import EventParser
 from llm_service.engines.base import Target
-from llm_service.engines.bodies import plain_bytes
+from llm_service.engines.bodies import PLAIN, plain_bytes
 from llm_service.engines.carrier import Carrier
 from shared.clock import now_s
 from shared.errors import (
@@ -76,13 +76,13 @@ async def send(
     client: httpx.AsyncClient, target: Target, address: str, body: Mapping[str, object]
 ) -> httpx.Response | Refusal:
     """POST to the server: its answer, to be read and closed, or its refusal, read and closed."""
-    headers = {**target.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+    headers = {**target.headers, "Accept": "text/event-stream", **PLAIN}
     carrier = Carrier()
     request = client.build_request("POST", address, json=body, headers=headers, extensions={"trace": carrier.note})
     try:
         response = await client.send(request, stream=True)
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-        if carrier.is_new:
+        if not carrier.came_too_late:
             raise
         response = await client.send(request, stream=True)
     if response.status_code < 300:
@@ -115,11 +115,13 @@ async def read_tail(chunks: AsyncGenerator[bytes, None]) -> None:
 async def parts_of(
     chunks: AsyncGenerator[bytes, None], reader: AnswerReader, deadline_s: float, idle_s: float
 ) -> AsyncGenerator[Part, None]:
-    """What the bytes say. The first part comes before the deadline, the rest without longer pauses than `idle_s`."""
+    """What the bytes say. The first part comes before the deadline, the rest without longer pauses than `idle_s`; what
+    comes after the finish reason has a deadline of its own, whatever comes."""
     parser = EventParser()
     has_begun = False
     while not reader.is_done:
-        chunk = await _next_chunk(chunks, deadline_s, reader.is_finished)
+        was_finished = reader.is_finished
+        chunk = await _next_chunk(chunks, deadline_s, was_finished)
         payloads = parser.finish() if chunk is None else parser.feed(chunk)
         for part in [part for payload in payloads for part in reader.read(payload)]:
             yield _sound(part)
@@ -128,7 +130,7 @@ async def parts_of(
             raise error_of(Failure.GARBLED)
         if chunk is None:
             break
-        if has_begun and payloads:
+        if has_begun and payloads and not was_finished:
             deadline_s = now_s() + (min(idle_s, _AFTER_FINISH_S) if reader.is_finished else idle_s)
     for part in reader.conclude():
         yield _sound(part)

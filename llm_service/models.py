@@ -1,7 +1,8 @@
 """GET /v1/models: every model of every server, as a request may name it.
 
 The engine of the settings comes first under its public name alone when it is the only server, so that a client which
-takes the first model of the list gets what it got before there were several.
+takes the first model of the list gets what it got before there were several. A server that is slow to list its models
+holds up nobody for long: what it is known to have is told, and what it lists later is told later.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from llm_service.upstreams import Upstreams
 from shared.clock import today
 from shared.errors import ModelNotFound
 
+_LISTED_WITHIN_S = 1.0
+
 
 def add_models(app: FastAPI, upstreams: Upstreams) -> None:
     """Add the routes."""
@@ -21,7 +24,7 @@ def add_models(app: FastAPI, upstreams: Upstreams) -> None:
 
     @app.get("/v1/models")
     async def models() -> dict[str, object]:
-        owners = _owners(await upstreams.catalogue.asked())
+        owners = _owners(await upstreams.catalogue.asked(within_s=_LISTED_WITHIN_S))
         return {"object": "list", "data": [_model(name, owner, created) for name, owner in owners.items()]}
 
     @app.get("/v1/models/{name:path}")

@@ -3,7 +3,8 @@ that a long talk never ends in a refusal.
 
 Tools are fitted first, in wanted_calls.py: what the model is not told of takes no room. What goes of the conversation
 is decided in core/prompt_budget.py from the engine's own token counts. No text is counted while all is so short that it
-must fit. Where the engine does not count, the conversation goes as it is.
+must fit. Where the engine is there and does not count, the conversation goes as it is, and the engine is not asked to
+count for a while; one that is down is only said to be down.
 """
 
 import json
@@ -18,16 +19,17 @@ from llm_service.core.answer import Part
 from llm_service.core.markers import MarkerBreaker
 from llm_service.core.prompt_budget import Measured, kept
 from llm_service.engines.base import Engine
-from llm_service.exchange import SERVICE
+from llm_service.exchange import RETRY_AFTER_MS, SERVICE
 from llm_service.openai_wire import ChatRequest
 from llm_service.settings import LlmSettings
-from llm_service.token_counts import Terms, TokenCounter, Uncountable
+from llm_service.token_counts import Terms, TokenCounter, Uncountable, Unreached
 from llm_service.wanted_calls import as_calls, chosen
 from shared.clock import now_s
-from shared.errors import ContextLengthExceeded
+from shared.errors import ContextLengthExceeded, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 _LEAST_REPLY_TOKENS = 16
+_STARTING = "The language model is starting."
 _UNCOUNTED_S = 30.0  # an engine that cannot count now is not waited for by each request
 
 
@@ -49,8 +51,8 @@ class FittedAnswers:
 
     @asynccontextmanager
     async def answer(self, request: ChatRequest) -> AsyncIterator[AsyncGenerator[Part, None]]:
-        """As Answers has it; raises ContextLengthExceeded when the pinned messages and the last turn do not fit, and
-        Unsupported for a call that the model cannot be made to make."""
+        """As Answers has it; raises ContextLengthExceeded when the pinned messages and the last turn do not fit,
+        ServiceUnavailable when the engine is down, and Unsupported for a call that the model cannot be made to make."""
         request, is_calls = chosen(request, self._tools)
         fitted = await self.fitted(request) if self._trims else request
         answer = self._answers.answer(fitted)
@@ -68,6 +70,8 @@ class FittedAnswers:
             if self._kept(request, bounds, terms) == list(range(len(request.messages))):
                 return request
             counts = await self._counter.counts(texts)
+        except Unreached:
+            raise ServiceUnavailable(_STARTING, service=SERVICE, retry_after_ms=RETRY_AFTER_MS) from None
         except Uncountable:
             log.warning("prompts are not counted and go as they are", extra={"engine": self.name})
             self._counts_from_s = now_s() + _UNCOUNTED_S

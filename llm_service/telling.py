@@ -28,11 +28,17 @@ _EVENT_HEADERS: _Headers = [
     (b"x-accel-buffering", b"no"),
 ]
 LAST_EVENT = b"data: [DONE]\n\n"
+# Many clients end a line of an event at these too, which JSON holds as they are; the rest of such signs it escapes.
+_LINE_ENDS = ("\N{NEXT LINE}", "\N{LINE SEPARATOR}", "\N{PARAGRAPH SEPARATOR}")
 
 
 def as_json(payload: object) -> bytes:
-    """JSON as it is told; half a character, which JSON can hold and UTF-8 cannot, becomes a question mark."""
-    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    """JSON in one line for every reader; half a character, which JSON can hold and UTF-8 cannot, becomes a question
+    mark."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    for sign in _LINE_ENDS:
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text.encode("utf-8", "replace")
 
 
 def event(payload: object) -> bytes:

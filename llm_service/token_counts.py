@@ -26,7 +26,11 @@ _WORD = "a"
 
 
 class Uncountable(Exception):
-    """The engine does not count: it is down, or it fails."""
+    """The engine is there and does not count."""
+
+
+class Unreached(Exception):
+    """The engine is down: nothing is known of whether it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,13 @@ class TokenCounter:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """It may be asked inside the block."""
-        async with httpx.AsyncClient(timeout=None, trust_env=False) as self._client:  # noqa: S113 - see _PATIENCE_S
+        forever = httpx.Timeout(None)  # see _PATIENCE_S
+        limits = httpx.Limits(max_keepalive_connections=0)  # a kept one may have ended, which is no sign of anything
+        async with httpx.AsyncClient(timeout=forever, limits=limits, trust_env=False) as self._client:
             yield
 
     async def counts(self, texts: Sequence[str]) -> list[int]:
-        """The tokens of each text; raises Uncountable."""
+        """The tokens of each text; raises Uncountable and Unreached."""
         digests = [blake2b(text.encode(), digest_size=16).digest() for text in texts]
         unknown = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in self._counts}
         found = dict(zip(unknown, await self._counted(list(unknown.values())), strict=True)) if unknown else {}
@@ -67,10 +73,10 @@ class TokenCounter:
         return told
 
     async def terms(self) -> Terms:
-        """What the template adds, learnt once from two small conversations, and the context; raises Uncountable."""
+        """What the template adds, learnt once from two small conversations, and the context; raises as counts."""
         if self._terms is None:
+            target = await self._target()
             with _patience():
-                target = await self._target()
                 word = len(await self._tokens(target, _WORD))
                 one, three = [len(await self._tokens(target, await self._applied(target, n))) for n in (1, 3)]
                 context_tokens = await self._context(target)
@@ -80,8 +86,8 @@ class TokenCounter:
 
     async def _counted(self, texts: list[str]) -> list[int]:
         counts: list[int] = []
+        target = await self._target()
         with _patience():
-            target = await self._target()
             for begin in range(0, len(texts), _JOINED):
                 counts += await self._counted_together(target, texts[begin : begin + _JOINED])
         return counts
@@ -108,7 +114,7 @@ class TokenCounter:
     async def _target(self) -> Target:
         target = await self._engine.target(self._start_wait_s)
         if target is None:
-            raise Uncountable
+            raise Unreached
         return target
 
     async def _tokens(self, target: Target, text: str) -> list[int]:
@@ -139,8 +145,12 @@ class TokenCounter:
             method = "GET" if body is None else "POST"
             response = await self._client.request(method, address, json=body, headers=target.headers)
             found = response.json()
+        except (httpx.NetworkError, httpx.RemoteProtocolError):  # it has ended, or does
+            raise Unreached from None
         except (httpx.HTTPError, ValueError):
             raise Uncountable from None
+        if response.status_code == 503:  # the model is loading
+            raise Unreached
         if response.status_code != 200 or not isinstance(found, dict):
             raise Uncountable
         return found

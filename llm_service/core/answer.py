@@ -3,10 +3,11 @@
 Decides what each event means: more text, a piece of a tool call, the end with its reason, token counts, or a failure of
 a known kind. Trusts no single sign: `[DONE]` without a finish reason is a cut, a finish reason without `[DONE]` is
 complete, counts are read wherever they appear and the last ones hold. Knows errors as an object, as plain text and flat
-(`{"code", "error"}`). A model's reasoning is no text of its answer. Never raises for what an upstream sent, and never
-hands on the text of an upstream's error: it may quote the prompt.
-Laws: at most one Finished and one Failed; nothing after Failed; no answer is longer than its limit, where each event
-counts as a character at least; whatever is sent, a list comes back.
+(`{"code", "error"}`), and text that comes in parts. A model's reasoning is no text of its answer, and no choice counts
+but the first (`index` 0, or none told). Never raises for what an upstream sent, and never hands on the text of an
+upstream's error: it may quote the prompt.
+Laws: at most one Finished and one Failed; after Finished only counts or a failure, nothing after Failed; no answer is
+longer than its limit, where each event counts as a character at least; whatever is sent, a list comes back.
 """
 
 import json
@@ -152,7 +153,8 @@ class AnswerReader:
         choices = event.get("choices")
         if not isinstance(choices, list):
             return [] if counts else [Failed(Failure.GARBLED)]
-        return self._read_choice(choices[0]) if choices else []
+        found = [choice for choice in choices if _is_first(choice)]
+        return self._read_choice(found[0]) if found and not self.is_finished else []
 
     def _read_choice(self, choice: object) -> list[Part]:
         if not isinstance(choice, dict):
@@ -160,19 +162,24 @@ class AnswerReader:
         message = choice.get("delta") or choice.get("message") or {}  # a message: the stream was not wanted
         if not isinstance(message, dict):
             return [Failed(Failure.GARBLED)]
-        text = message.get("content")
-        parts: list[Part] = [Delta(text)] if isinstance(text, str) and text else []
+        text = _said(message.get("content"))
+        parts: list[Part] = [Delta(text)] if text else []
         calls = _calls(message.get("tool_calls"))
         if calls is None:
             return [Failed(Failure.GARBLED)]
         self._has_called |= bool(calls)
         parts += calls
-        reason = choice.get("finish_reason")
-        if isinstance(reason, str) and not self.is_finished:
+        reason = reason_of(choice)
+        if reason:
             self.is_finished = True
             ours = _REASONS.get(reason, "stop")
             parts.append(Finished("tool_calls" if ours == "stop" and self._has_called else ours))
         return parts
+
+
+def reason_of(choice: dict[str, Any]) -> str | None:
+    """Why an answer ended, in the server's words; None while it goes on. An empty reason is none."""
+    return _text(choice.get("finish_reason"))
 
 
 def failure_of(status: int, event: object) -> Failure:
@@ -255,6 +262,19 @@ def _length(part: Part) -> int:
             return len(name or "") + len(arguments)
         case _:
             return 0
+
+
+def _is_first(choice: object) -> bool:
+    """Whether it is the one that was asked for; what is no choice at all is not passed over."""
+    return not isinstance(choice, dict) or choice.get("index") in (None, 0)
+
+
+def _said(content: object) -> str:
+    """The text of a message, which may come in parts; those of other kinds are no text."""
+    if not isinstance(content, list):
+        return _text(content) or ""
+    texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type", "text") == "text"]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _calls(given: object) -> list[ToolCallDelta] | None:

@@ -2,14 +2,19 @@
 
 Keeps and compares nothing itself. What a client sends is never an error here, except a key that is no key.
 Laws: the order of fields, spaces, escapes and how a number is written (5, 5.0, 5e0) change nothing in a body, nor do
-fields without effect on the answer; any other difference does. Keys of different callers, methods and paths never meet.
+fields of it without effect on the answer: those that are only accepted, and those that say what holds without them
+(null, or the default on every route that has the field). Any other difference does, and inside of a field all of it.
+Keys of different callers, methods and paths never meet.
 """
 
 import json
 import re
 from hashlib import sha256
 
-WITHOUT_EFFECT = frozenset({"user", "metadata"})
+WITHOUT_EFFECT = frozenset(
+    {"user", "metadata", "session_id", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
+)
+DEFAULTS = {"stream": "false", "n": "1", "best_of": "1", "echo": "false", "suffix": '""', "logit_bias": "{}"}  # as JSON
 _KEY = re.compile(r"[!-~]{1,255}")  # visible ASCII
 
 
@@ -33,10 +38,19 @@ def _canonical(body: bytes) -> bytes:
     try:
         fields = json.loads(body, parse_float=_number)
         if isinstance(fields, dict):
-            fields = {name: value for name, value in fields.items() if name not in WITHOUT_EFFECT}
-        return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+            fields = {name: value for name, value in fields.items() if _counts(name, value)}
+        return _written(fields).encode()
     except (ValueError, RecursionError):  # no JSON, or none that can be told apart in this way
         return body
+
+
+def _counts(name: str, value: object) -> bool:
+    is_default = name in DEFAULTS and _written(value) == DEFAULTS[name]
+    return not (name in WITHOUT_EFFECT or value is None or is_default)
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _number(written: str) -> float | int:

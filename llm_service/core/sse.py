@@ -1,13 +1,15 @@
 """Cut a stream of bytes into the payloads of its server-sent events.
 
 Reads what servers really send: `data:` lines with or without a space, lines ended by LF or CR LF, comments that keep a
-connection alive, a last event without its blank line, `error:` lines (older llama.cpp) and bare JSON objects where an
-event should be. Ignores every other line, as the standard asks. A lone CR ends no line: no server sends that.
+connection alive, a byte order mark before the first line, a last event without its blank line, `error:` lines (older
+llama.cpp) and bare JSON objects where an event should be. Ignores every other line, as the standard asks. A lone CR
+ends no line: no server sends that.
 Laws: cutting the bytes anywhere changes nothing; an event above the limit breaks the parser for good, and what was read
 before it stands.
 """
 
 LIMIT_BYTES = 1024 * 1024
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}".encode()  # the byte order mark
 
 
 class EventParser:
@@ -19,6 +21,7 @@ class EventParser:
         self._searched_bytes = 0
         self._event: list[bytes] = []
         self._event_bytes = 0
+        self._has_begun = False
         self.is_broken = False
 
     def feed(self, chunk: bytes) -> list[str]:
@@ -29,6 +32,8 @@ class EventParser:
             line = bytes(self._pending[:end])
             del self._pending[: end + 1]
             self._searched_bytes = 0
+            if not self._has_begun:
+                self._has_begun, line = True, line.removeprefix(_MARK)
             payloads += self._read_line(line.removesuffix(b"\r"))
         self._searched_bytes = len(self._pending)
         self._is_within(len(self._pending))

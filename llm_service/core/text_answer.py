@@ -3,7 +3,7 @@
 All that is said of the other reader (answer) holds; only the text lies elsewhere.
 """
 
-from llm_service.core.answer import AnswerReader, Delta, Failed, Failure, Finished, Part
+from llm_service.core.answer import AnswerReader, Delta, Failed, Failure, Finished, Part, reason_of
 
 
 class TextReader(AnswerReader):
@@ -12,9 +12,9 @@ class TextReader(AnswerReader):
     def _read_choice(self, choice: object) -> list[Part]:
         if not isinstance(choice, dict):
             return [Failed(Failure.GARBLED)]
-        text, reason = choice.get("text"), choice.get("finish_reason")
+        text, reason = choice.get("text"), reason_of(choice)
         parts: list[Part] = [Delta(text)] if isinstance(text, str) and text else []
-        if isinstance(reason, str) and not self.is_finished:
+        if reason:
             self.is_finished = True
             parts.append(Finished("length" if reason == "length" else "stop"))
         return parts

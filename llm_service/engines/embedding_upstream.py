@@ -1,7 +1,7 @@
 """Embeddings made by a server elsewhere that speaks OpenAI's `/v1/embeddings`. Nothing is started or kept.
 
-The whole request has one deadline. It is asked a second time only where a connection that was kept
-from before ended.
+The whole request has one deadline. It is asked a second time only where a connection that was kept from before had
+most likely ended before the server had the request (see carrier.py).
 """
 
 import json
@@ -14,7 +14,7 @@ import httpx
 
 from llm_service.core.answer import Failure, body_failure, retry_ms
 from llm_service.core.embedding_answer import Embedded, read_embedded
-from llm_service.engines.bodies import plain_bytes
+from llm_service.engines.bodies import PLAIN, plain_bytes
 from llm_service.engines.carrier import Carrier
 from llm_service.settings import LlmSettings
 from shared import threads
@@ -60,7 +60,7 @@ class UpstreamEmbedder:
         url = settings.embedding_upstream_url.rstrip("/")
         self._address = f"{url if urlsplit(url).path else f'{url}/v1'}/embeddings"
         key = settings.embedding_upstream_key
-        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._headers = PLAIN | ({"Authorization": f"Bearer {key.get_secret_value()}"} if key else {})
         self._timeout_s = settings.embedding_timeout_s
         self._client: httpx.AsyncClient | None = None
 
@@ -83,6 +83,8 @@ class UpstreamEmbedder:
             raise ServiceUnavailable(
                 "The embedding server cannot be reached.", service="llm", retry_after_ms=_RETRY_AFTER_MS
             ) from None
+        except httpx.DecodingError:
+            raise _error(Failure.GARBLED) from None
         except httpx.HTTPError:
             raise _error(Failure.CUT) from None
         if status >= 400:
@@ -102,7 +104,7 @@ class UpstreamEmbedder:
         try:
             return await self._asked_once(body, carrier)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if carrier.is_new:
+            if not carrier.came_too_late:
                 raise
             return await self._asked_once(body, carrier)
 

@@ -11,7 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from llm_service.engines.base import Manner, Target
-from llm_service.engines.bodies import plain_bytes
+from llm_service.engines.bodies import PLAIN, plain_bytes
 from shared.health import READY
 
 _LIST_LIMIT_BYTES = 4 * 1024 * 1024
@@ -58,11 +58,10 @@ class RemoteServer:
         """The names that it lists; None when it gives no list that can be understood in time."""
         assert self._client is not None, "models are asked for inside running()"
         body = bytearray()
+        headers = {**self._target.headers, **PLAIN}
         with anyio.move_on_after(_LIST_TIMEOUT_S) as patience:
             try:
-                async with self._client.stream(
-                    "GET", f"{self._target.address}/models", headers=self._target.headers
-                ) as response:
+                async with self._client.stream("GET", f"{self._target.address}/models", headers=headers) as response:
                     if response.status_code != 200:
                         return None
                     async for chunk in plain_bytes(response):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_service.core.fingerprint import WITHOUT_EFFECT, fingerprint, is_key, scoped
+from llm_service.core.fingerprint import DEFAULTS, WITHOUT_EFFECT, fingerprint, is_key, scoped
 
 pytestmark = pytest.mark.core
 
@@ -16,7 +16,10 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=10,
 )
-bodies = st.dictionaries(st.text(max_size=10), values, max_size=5)
+plain: st.SearchStrategy[Any] = st.sampled_from([None, False, True, 0, 1, 1.0, "", "1", {}, []])
+names = st.text(max_size=10) | st.sampled_from(sorted({*WITHOUT_EFFECT, *DEFAULTS, "temperature"}))
+bodies = st.dictionaries(names, values | plain, max_size=5)
+names_known = (*WITHOUT_EFFECT, *DEFAULTS, "temperature", "made_up")
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "你好"}], "temperature": 0.5}
 
 
@@ -45,12 +48,32 @@ def shape(value: object) -> object:
     return value
 
 
+def asked(body: dict[str, Any]) -> object:
+    """What is left of a body without what has no effect."""
+    defaults = [(name, shape(json.loads(text))) for name, text in DEFAULTS.items()]
+    kept = {name: value for name, value in body.items() if name not in WITHOUT_EFFECT and value is not None}
+    return shape({name: value for name, value in kept.items() if (name, shape(value)) not in defaults})
+
+
 @given(bodies, bodies)
 def test_what_a_body_asks_does(one: dict[str, Any], other: dict[str, Any]) -> None:
-    nothing = dict.fromkeys(WITHOUT_EFFECT)
-    assume(shape({**one, **nothing}) != shape({**other, **nothing}))
+    assume(asked(one) != asked(other))
 
     assert fingerprint(told(one)) != fingerprint(told(other))
+
+
+@given(bodies, st.dictionaries(st.sampled_from(sorted(WITHOUT_EFFECT)), values))
+def test_what_has_no_effect_does_not(body: dict[str, Any], idle: dict[str, Any]) -> None:
+    without = {name: value for name, value in body.items() if name not in WITHOUT_EFFECT}
+    nulls = {name: None for name in names_known if name not in without}
+    defaults = {name: json.loads(text) for name, text in DEFAULTS.items() if name not in without}
+
+    assert (
+        fingerprint(told(without))
+        == fingerprint(told({**without, **idle}))
+        == fingerprint(told({**without, **nulls}))
+        == fingerprint(told({**without, **defaults}))
+    )
 
 
 @pytest.mark.parametrize("written", ["5.0", "5e0", "0.5E+1", "50e-1", "5.000"])
@@ -74,13 +97,30 @@ def test_numbers_are_the_same_only_where_their_values_are(pair: tuple[str, str])
     assert one != other
 
 
-@pytest.mark.parametrize("change", [{"stream": True}, {"temperature": 0.6}, {"made_up": 1}, {"messages": []}])
+@pytest.mark.parametrize(
+    "change",
+    [{"stream": True}, {"temperature": 0.6}, {"made_up": 1}, {"messages": []}, {"n": True}, {"n": 2}, {"stream": 0}],
+)
 def test_each_field_counts(change: dict[str, Any]) -> None:
     assert fingerprint(told(BODY)) != fingerprint(told({**BODY, **change}))
 
 
-def test_fields_without_effect_do_not_count() -> None:
-    assert fingerprint(told(BODY)) == fingerprint(told({**BODY, "user": "me", "metadata": {"a": "b"}}))
+@pytest.mark.parametrize(
+    "idle",
+    [
+        {"user": "me", "metadata": {"a": "b"}},
+        {"session_id": "s"},
+        {"store": False, "service_tier": "auto"},
+        {"seed": None, "stop": None},
+        {"n": 1, "stream": False},
+        {"n": 1.0, "best_of": 1, "echo": False, "suffix": "", "logit_bias": {}},
+    ],
+)
+def test_fields_without_effect_do_not_count(idle: dict[str, Any]) -> None:
+    assert fingerprint(told(BODY)) == fingerprint(told({**BODY, **idle}))
+
+
+def test_inside_of_a_field_everything_counts() -> None:
     nested = {"messages": [{"user": "me"}]}
     assert fingerprint(told(nested)) != fingerprint(told({"messages": [{}]}))
 

@@ -27,6 +27,7 @@ lines = st.sampled_from(
 streams = st.tuples(st.lists(lines, max_size=20), st.sampled_from(["\n", "\r\n"])).map(
     lambda found: "".join(line + found[1] for line in found[0]).encode()
 )
+streams |= streams.map(lambda stream: b"\xef\xbb\xbf" + stream)
 
 
 def parsed(*chunks: bytes, limit_bytes: int = 1000) -> list[str]:
@@ -51,6 +52,9 @@ def parsed(*chunks: bytes, limit_bytes: int = 1000) -> list[str]:
         (b"data\n\n", [""]),
         (b"\n\n\n", []),
         (b"<html>\n\n", []),
+        (b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\ndata: c\n\n", ["a", "c"]),
+        (b"\xef\xbb\xbf\r\n\xef\xbb\xbfdata: b\n\ndata: c\n\n", ["c"]),
+        (b'\xef\xbb\xbf{"error":"text"}', ['{"error":"text"}']),
     ],
 )
 def test_payloads_are_read_as_servers_send_them(stream: bytes, expected: list[str]) -> None:

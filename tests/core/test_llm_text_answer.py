@@ -41,6 +41,14 @@ def test_the_last_text_and_the_reason_may_come_together_and_the_first_reason_hol
     assert read(said("a", reason), said(None, "length")) == [Delta("a"), Finished(ours)]  # type: ignore[arg-type]
 
 
+def test_an_empty_reason_is_no_end_and_nothing_is_told_after_the_end() -> None:
+    other = {"choices": [{"index": 1, "text": "b", "finish_reason": "length"}]}
+
+    assert read(said("a", ""), other, said("c", ""), said("", "stop"), said("d"), "[DONE]") == [
+        Delta("a"), Delta("c"), Finished("stop"),
+    ]  # fmt: skip
+
+
 def test_a_completion_without_a_reason_was_cut() -> None:
     assert read(said("a"), "[DONE]") == [Delta("a"), Failed(Failure.CUT)]
 

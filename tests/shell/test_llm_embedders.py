@@ -257,6 +257,7 @@ async def test_the_server_is_asked_as_openai_is() -> None:
 
     assert seen[0].body == {"model": "theirs", "input": ["a", "b"], "encoding_format": "float", "dimensions": 2}
     assert seen[0].headers["authorization"] == "Bearer secret"
+    assert seen[0].headers["accept-encoding"] == "identity"
     assert ([vector.tolist() for vector in embedded.vectors], embedded.tokens) == ([[1, 2], [3, 4]], 7)
 
 
@@ -277,6 +278,7 @@ CONTEXT = {"error": {"message": "maximum context length is 512", "type": "x", "c
         (refuses(200, "text"), EngineFailed, None),
         (sends(b"HTTP/1.1 200 OK\r\n\r\n{"), EngineFailed, None),
         (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), ServiceUnavailable, 1000),
+        (sends(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", b"packed"), EngineFailed, None),
         (sends(b"no HTTP\r\n\r\n"), ServiceUnavailable, 1000),
         (sends(), ServiceUnavailable, 1000),
     ],
@@ -311,7 +313,8 @@ async def test_a_server_that_stays_silent_is_waited_for_until_the_deadline() -> 
         await asked(script, embedding_timeout_s=0.05)
 
 
-async def test_a_kept_connection_that_was_closed_is_opened_again() -> None:
+async def test_a_kept_connection_that_was_closed_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_service.engines.carrier.now_s", lambda: 0.0)
     async with kept(ends={1}) as (server, embedder):
         await embedder.embed(["tea"], 2)
         await embedder.embed(["tea"], 2)
@@ -325,6 +328,16 @@ async def test_what_a_new_connection_carried_is_not_sent_again() -> None:
             await embedder.embed(["tea"], 2)
 
     assert server.asked == [0]
+
+
+async def test_what_was_half_answered_on_a_kept_connection_is_not_sent_again() -> None:
+    async with kept(ends={1}) as (server, embedder):
+        server.last_words = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+        await embedder.embed(["tea"], 2)
+        with pytest.raises(ServiceUnavailable):
+            await embedder.embed(["tea"], 2)
+
+    assert server.asked == [0, 0]
 
 
 @asynccontextmanager

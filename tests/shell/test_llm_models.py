@@ -100,6 +100,42 @@ async def test_one_model_that_a_server_lists_waits_for_no_other_list(hanging: Se
     assert found["owned_by"] == "quick"
 
 
+async def test_the_list_of_models_waits_for_no_server_for_long_and_has_its_models_when_they_have_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llm_service.models._LISTED_WITHIN_S", 0.05)
+    has_come, slow = anyio.Event(), Server()
+
+    async def listing(exchange: Exchange) -> None:
+        await has_come.wait()
+        await exchange.tell(200, {"data": [{"id": "m"}]})
+
+    slow.engine.listing = listing
+    async with client_of({"slow": slow, "openai": Server()}, {"openai": {"models": ["gpt-a"]}}) as client:
+        before = await names(client)
+        has_come.set()
+        assert (await client.get("/v1/models/m")).json()["owned_by"] == "slow"
+        after = await names(client)
+
+    assert before == ["own-model", "local/own-model", "openai/gpt-a"]
+    assert after == ["own-model", "local/own-model", "slow/m", "openai/gpt-a"]
+
+
+async def test_a_list_is_asked_for_unpacked() -> None:
+    seen: list[str] = []
+
+    async def listing(exchange: Exchange) -> None:
+        seen.append(exchange.headers["accept-encoding"])
+        await exchange.tell(200, {"data": [{"id": "m"}]})
+
+    server = Server()
+    server.engine.listing = listing
+    async with client_of({"far": server}) as client:
+        assert await names(client) == ["own-model", "local/own-model", "far/m"]
+
+    assert seen == ["identity"]
+
+
 async def test_all_lists_are_asked_for_at_once() -> None:
     both, asked = anyio.Event(), list[str]()
 

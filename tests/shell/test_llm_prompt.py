@@ -9,6 +9,7 @@ import pytest
 
 from llm_service.answers import EngineAnswers
 from llm_service.core.answer import Delta
+from llm_service.engines.base import Target
 from llm_service.engines.fake import FakeEngine
 from llm_service.openai_wire import ChatRequest
 from llm_service.prompt import FittedAnswers
@@ -16,6 +17,7 @@ from llm_service.settings import LlmSettings
 from llm_service.upstream import Upstream
 from shared.errors import ContextLengthExceeded, ServiceUnavailable
 from tests.support.counting_engine import FIXED_TOKENS, MARKER, MESSAGE_TOKENS, CountingEngine
+from tests.support.llm_upstreams import no_server_at
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
@@ -188,14 +190,55 @@ async def test_tools_and_their_calls_take_room_too() -> None:
     assert [message["role"] for message in engine.messages()] == ["system", "user", "assistant", "tool"]
 
 
-async def test_an_engine_that_is_down_is_said_to_be_down() -> None:
-    class Down(CountingEngine):
-        async def target(self, within_s: float) -> None:
-            return None
+class Comes(CountingEngine):
+    """It is down when it is asked for the first times: not there, or where nobody answers any more."""
 
-    async with fitting(Down(CONTEXT)) as answers:
+    def __init__(self, *first: str) -> None:
+        super().__init__(CONTEXT)
+        self._first = list(first)
+
+    async def target(self, within_s: float) -> Target | None:
+        how = self._first.pop(0) if self._first else "up"
+        return None if how == "none" else Target(await no_server_at(), {}) if how == "gone" else await super().target(0)
+
+
+@pytest.mark.parametrize("how", ["none", "gone"])
+async def test_an_engine_that_is_down_is_said_to_be_down_and_counts_when_it_is_up(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Comes(how)
+    async with fitting(engine) as answers:
+        with pytest.raises(ServiceUnavailable) as failure, caplog.at_level(logging.WARNING, "llm_service"):
+            await ask(answers, talk(1))
+        await ask(answers, talk(200))
+
+    assert failure.value.retry_after_ms == 1000
+    assert 2 < len(engine.messages()) < 402
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("how", ["none", "gone"])
+async def test_an_engine_that_ended_while_its_template_was_known_counts_when_it_is_up_again(how: str) -> None:
+    engine = Comes("up", "up", how)  # the terms, the answer, the counts
+    async with fitting(engine) as answers:
+        await ask(answers, talk(0))
+        with pytest.raises(ServiceUnavailable):
+            await ask(answers, talk(200))
+        await ask(answers, talk(200))
+
+    assert 2 < len(engine.messages()) < 402
+
+
+async def test_an_engine_that_is_loading_counts_when_it_has_loaded() -> None:
+    engine = CountingEngine(CONTEXT)
+    engine.refusal = (503, {"error": {"message": "Loading model"}})
+    async with fitting(engine) as answers:
         with pytest.raises(ServiceUnavailable):
             await ask(answers, talk(1))
+        engine.refusal = None
+        await ask(answers, talk(200))
+
+    assert 2 < len(engine.messages()) < 402
 
 
 async def test_no_text_is_logged(caplog: pytest.LogCaptureFixture) -> None:

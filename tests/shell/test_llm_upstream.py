@@ -21,7 +21,6 @@ from llm_service.settings import LlmSettings
 from llm_service.upstream import Upstream
 from shared.errors import Overloaded, ServiceUnavailable
 from tests.support.llm import DONE, FINISH, HELLO, delta, loaded, refuses, sample, says, streamed, talking_to, text_of
-from tests.support.llm_kept import KeptServer
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
@@ -87,49 +86,6 @@ async def test_a_server_that_refuses_both_is_not_asked_a_third_time(
     response = await client.post("/v1/chat/completions", json={"messages": HELLO})
 
     assert (response.status_code, len(asked)) == (400, 2)
-
-
-FAR, LOCAL = Manner(model=None, is_local=False), Manner(model=None)
-
-
-async def asked_of(server: KeptServer, times: int) -> list[str]:
-    """What each of so many requests got, one after the other."""
-    upstream, told = Upstream(server, PATIENT), list[str]()
-    async with server.running(), upstream.opened():
-        for _ in range(times):
-            try:
-                async with upstream.answer({"messages": HELLO}) as parts:
-                    told.append("".join([part.text async for part in parts if isinstance(part, Delta)]))
-            except ServiceUnavailable as failure:
-                told.append(failure.code)
-    return told
-
-
-@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
-@pytest.mark.parametrize("manner", [FAR, LOCAL], ids=["far", "local"])
-async def test_what_went_out_on_a_new_connection_is_never_sent_again(manner: Manner, is_reset: bool) -> None:
-    server = KeptServer(manner, ends={0}, is_reset=is_reset)
-
-    assert (await asked_of(server, 1), server.asked) == (["service_unavailable"], [0])
-
-
-@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
-async def test_what_went_out_on_a_kept_connection_that_had_ended_is_sent_once_more(is_reset: bool) -> None:
-    server = KeptServer(FAR, ends={1}, is_reset=is_reset)
-
-    assert (await asked_of(server, 3), server.asked) == (["hi", "hi", "hi"], [0, 0, 1, 1])
-
-
-async def test_what_was_sent_once_more_is_not_sent_a_third_time() -> None:
-    server = KeptServer(FAR, ends={1, 2})
-
-    assert (await asked_of(server, 2), server.asked) == (["hi", "service_unavailable"], [0, 0, 1])
-
-
-async def test_a_connection_to_an_engine_of_this_service_is_never_kept_so_nothing_is_sent_twice() -> None:
-    server = KeptServer(LOCAL, ends={1})
-
-    assert (await asked_of(server, 3), server.asked) == (["hi", "service_unavailable", "hi"], [0, 1, 2])
 
 
 async def test_how_long_to_wait_is_handed_on(patient: Service) -> None:

@@ -26,6 +26,7 @@ class KeptServer:
     ends: Container[int] = ()
     is_reset: bool = False  # else the end is a plain one
     answer: bytes = b""  # a JSON body; else a chat that says "hi"
+    last_words: bytes = b""  # sent before such an end
     asked: list[int] = field(default_factory=list)  # for each request the number of its connection
     name: str = "kept"
     _target: Target | None = None
@@ -57,6 +58,8 @@ class KeptServer:
             while await _is_asked(buffered):
                 self.asked.append(number)
                 if len(self.asked) - 1 in self.ends:
+                    if self.last_words:
+                        await stream.send(self.last_words)
                     if self.is_reset:
                         bare = stream.extra(SocketAttribute.raw_socket)
                         bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
