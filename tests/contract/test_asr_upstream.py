@@ -10,7 +10,7 @@ from asr_service.engines.openai_upstream import UpstreamEngine
 from asr_service.settings import AsrSettings
 from tests.contract import test_asr_engines as contract
 from tests.contract.test_asr_engines import Case
-from tests.support.asr_upstreams import own_asr
+from tests.support import own_service
 from tests.support.speech import silence, speech
 
 pytestmark = pytest.mark.contract
@@ -30,7 +30,7 @@ def case() -> Case:
 
 @pytest.fixture(scope="module")
 def engine(case: Case) -> Iterator[Engine]:
-    with own_asr(ASR_ENGINE="faster-whisper", ASR_LANGUAGE="zh") as url:
+    with own_service.ready("asr_service", "ASR", ASR_ENGINE="faster-whisper", ASR_LANGUAGE="zh") as url:
         made = engines.load(case.engine, AsrSettings(upstream_url=url, upstream_key="sk-nobody-asks-for-it"))
         assert isinstance(made, UpstreamEngine)
         yield made

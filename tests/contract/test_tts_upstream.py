@@ -15,7 +15,8 @@ from shared.errors import EngineFailed, Unsupported
 from shared.threads import StopToken
 from tests.contract import test_tts_engines as contract
 from tests.contract.test_tts_engines import CHINESE, Case
-from tests.support.tts_upstreams import KEY, PCM, STALL, Reply, StandIn, own_tts
+from tests.support import own_service
+from tests.support.tts_upstreams import KEY, PCM, STALL, Reply, StandIn
 from tts_service import engines
 from tts_service.app import build_app
 from tts_service.engines.base import Engine, Reference, Slot, Speaker, SynthesisRequest
@@ -46,7 +47,7 @@ def case() -> Case:
 
 @pytest.fixture(scope="module")
 def own_url() -> Iterator[str]:
-    with own_tts(TTS_ENGINE="espeak") as url:
+    with own_service.ready("tts_service", "TTS", TTS_ENGINE="espeak") as url:
         yield url
 
 

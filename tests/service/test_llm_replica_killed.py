@@ -1,10 +1,8 @@
 """Two replicas as processes of their own with one Redis: one is killed in the middle of an answer that has a key."""
 
-import os
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +12,10 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from llm_service.engines.fake import Canned, Exchange, FakeEngine
-from tests.support.house_processes import TOP, free_ports
+from tests.support.house_processes import free_ports
 from tests.support.llm import DONE, HELLO, check_ok, delta, payloads, says
 from tests.support.llm_runs import redis_server
+from tests.support.own_service import started
 
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
 
@@ -78,33 +77,17 @@ class Replica:
         return self.process.wait()
 
 
-@contextmanager
-def started(**settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The service as a process of its own, killed at the end at the latest."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "llm_service"],
-        cwd=TOP,
-        env={**os.environ, **settings},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @asynccontextmanager
 async def replica(redis: str, upstream: str) -> AsyncIterator[Replica]:
     port = str(free_ports(1))
-    with started(
-        LLM_PORT=port,
-        LLM_ENGINE="openai",
-        LLM_UPSTREAM_URL=upstream,
-        LLM_REDIS_URL=redis,
-        LLM_REDIS_LOCK_S=str(LOCK_S),
-    ) as process:
+    settings = {
+        "LLM_PORT": port,
+        "LLM_ENGINE": "openai",
+        "LLM_UPSTREAM_URL": upstream,
+        "LLM_REDIS_URL": redis,
+        "LLM_REDIS_LOCK_S": str(LOCK_S),
+    }
+    with started("llm_service", settings) as process:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
             yield Replica(process, client)
 

@@ -1,12 +1,9 @@
 """A SIGTERM in the middle of answers: each client is told, in its own form, that it may ask again."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +13,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from llm_service.engines.fake import FakeEngine
-from tests.support.house_processes import TOP, free_ports
+from tests.support.house_processes import free_ports
 from tests.support.llm import HELLO, check_ok, delta, payloads, stalls
+from tests.support.own_service import started
 
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
 
@@ -48,22 +46,6 @@ class Running:
         self.process.send_signal(signal.SIGTERM)
 
 
-@contextmanager
-def started(**settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "llm_service"],
-        cwd=TOP,
-        env={**os.environ, **settings},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
     server, port = FakeEngine(stalls(delta("half"))), str(free_ports(1))
@@ -71,7 +53,8 @@ async def running() -> AsyncIterator[Running]:
         target = await server.target(0)
         assert target is not None
         settings = {"LLM_PORT": port, "LLM_ENGINE": "openai", "LLM_UPSTREAM_URL": target.address}
-        with started(**settings, LLM_SHUTDOWN_GRACE_S="1", LLM_IDLE_TIMEOUT_S="60") as process:
+        settings |= {"LLM_SHUTDOWN_GRACE_S": "1", "LLM_IDLE_TIMEOUT_S": "60"}
+        with started("llm_service", settings, subprocess.PIPE) as process:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
                 found = Running(process, client, server)
                 await found.until_ready()

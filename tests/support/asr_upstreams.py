@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 import threading
 import wave
 from collections import deque
@@ -15,12 +12,9 @@ from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
-
 from asr_service.engines.base import Recogniser, Task
 from asr_service.engines.openai_upstream import LANES, UpstreamEngine
 from asr_service.engines.upstream_http import Upstream
-from tests.support.house_processes import TOP, free_ports
 from tests.support.speech import RATE, tone
 
 KEY = "sk-do-not-tell"
@@ -37,35 +31,6 @@ def begun(recogniser: Recogniser, task: Task = Task("en"), pcm: bytes = SOUND) -
     recogniser.start(task)
     recogniser.hear(pcm)
     return recogniser
-
-
-@contextmanager
-def own_asr(**environment: str) -> Iterator[str]:
-    """A started asr_service that is ready: the base of its OpenAI paths."""
-    port = free_ports(1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "asr_service"],
-        cwd=TOP,
-        env={**os.environ, "ASR_PORT": str(port), **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            while not is_ready(client):
-                assert process.poll() is None, "the service has ended"
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @dataclass

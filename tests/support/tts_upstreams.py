@@ -1,9 +1,6 @@
 """Servers that an engine asks for speech: Parley's own, and a stand-in that answers as a test tells it."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,42 +9,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
-
-from tests.support.house_processes import TOP, free_ports
-
 KEY = "sk-do-not-tell"
 STALL = None  # among the pieces of a reply: nothing more comes until the other side leaves
 PCM = b"\x00\x10\x00\xf0" * 240  # 20 ms at 24 kHz
-
-
-@contextmanager
-def own_tts(**environment: str) -> Iterator[str]:
-    """A started tts_service that is ready: the base of its OpenAI paths."""
-    port = free_ports(1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tts_service"],
-        cwd=TOP,
-        env={**os.environ, "TTS_PORT": str(port), **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            while not is_ready(client):
-                assert process.poll() is None, "the service has ended"
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @dataclass
