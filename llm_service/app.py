@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from llm_service.bounded_route import BoundedRoute
 from llm_service.chat import add_chat
 from llm_service.completions import add_completions
 from llm_service.embeddings import add_embeddings
@@ -49,6 +50,7 @@ def _assembled(settings: LlmSettings, upstreams: Upstreams) -> FastAPI:
     if settings.redis_url is not None:
         readiness.checks["answers"] = runs.readiness
     app = create_app("Parley: language service", readiness, lifespan, settings.body_limit_bytes)
+    app.router.route_class = BoundedRoute
     add_chat(app, upstreams, settings, runs)
     add_plain(app, upstreams, settings, runs)
     add_completions(app, texts, settings, runs)

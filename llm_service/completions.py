@@ -19,7 +19,7 @@ from llm_service.core.answer import Delta, Finished, FinishReason, Part, Usage
 from llm_service.core.model_names import means
 from llm_service.engines.base import Manner
 from llm_service.exchange import SERVICE
-from llm_service.openai_wire import StreamOptions, is_whole
+from llm_service.openai_wire import Stop, StreamOptions, is_whole, some_stops
 from llm_service.runs import Pieces, Runs
 from llm_service.settings import LlmSettings
 from llm_service.telling import LAST_EVENT, EventTelling, JsonTelling, as_json, event
@@ -60,7 +60,7 @@ class CompletionRequest(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=0)
     min_p: float | None = Field(None, ge=0, le=1)
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: Stop = None
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -69,10 +69,10 @@ class CompletionRequest(BaseModel):
 
     @field_validator("stop")
     @classmethod
-    def _is_sendable(cls, stop: str | list[str] | None) -> str | list[str] | None:
-        """Half characters cannot be sent."""
+    def _is_sendable(cls, stop: Stop) -> Stop:
+        """Half characters cannot be sent, and empty texts stop nothing."""
         "".join([stop] if isinstance(stop, str) else stop or ()).encode()  # a ValueError for one
-        return stop
+        return some_stops(stop)
 
     def asks_usage(self) -> bool:
         """Whether the stream ends with the token counts."""

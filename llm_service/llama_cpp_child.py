@@ -182,10 +182,10 @@ def _sampling(request: EngineRequest, grammar: str | None) -> Sampling:
 
 def _grammar(wanted: dict[str, Any]) -> str | None:
     match wanted:
-        case {"type": "json_schema", "json_schema": {"schema": schema}}:
-            return grammar_of(json.dumps(schema))
+        case {"type": "json_schema", "json_schema": {"schema": schema, **more}}:
+            return grammar_of(schema, is_strict=more.get("strict") is True)
         case {"type": "json_object"}:
-            return grammar_of(None)
+            return grammar_of()
     return None
 
 

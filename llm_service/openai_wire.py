@@ -23,6 +23,7 @@ _PASSED = (
     "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "seed",
     "presence_penalty", "frequency_penalty", "repeat_penalty",
 )  # fmt: skip
+Stop = str | Annotated[list[str], Field(max_length=16)] | None
 
 
 class _Part(BaseModel):
@@ -34,6 +35,23 @@ class TextPart(_Part):
 
     type: Literal["text"]
     text: str = Field(max_length=_TEXT_LIMIT)
+
+    @property
+    def said(self) -> str:
+        """What is read of it."""
+        return self.text
+
+
+class RefusalPart(_Part):
+    """A piece of an answer that refused."""
+
+    type: Literal["refusal"]
+    refusal: str = Field(max_length=_TEXT_LIMIT)
+
+    @property
+    def said(self) -> str:
+        """What is read of it."""
+        return self.refusal
 
 
 class CalledFunction(_Part):
@@ -55,13 +73,15 @@ class ChatMessage(_Part):
     """One message of the conversation so far."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[str, Field(max_length=_TEXT_LIMIT)] | list[TextPart] | None = None
+    content: Annotated[str, Field(max_length=_TEXT_LIMIT)] | list[TextPart | RefusalPart] | None = None
+    refusal: Annotated[str, Field(max_length=_TEXT_LIMIT)] | None = Field(None, description="Read as the content.")
     tool_calls: Annotated[list[CalledTool], Field(max_length=128)] | None = None
     tool_call_id: str | None = Field(None, max_length=256)
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+        is_answer = self.role == "assistant" and (self.tool_calls or self.refusal is not None)
+        if self.content is None and not is_answer:
             raise ValueError("content is missing")
         if self.role == "tool" and self.tool_call_id is None:
             raise ValueError("tool_call_id is missing")
@@ -69,8 +89,10 @@ class ChatMessage(_Part):
 
     @property
     def text(self) -> str:
-        """The whole of it; a model reads the parts as one."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or ())
+        """The whole of it; a model reads the parts as one, and a refusal as what was said."""
+        if self.content is None:
+            return self.refusal or ""
+        return self.content if isinstance(self.content, str) else "".join(part.said for part in self.content)
 
     def for_engine(self, markers: MarkerBreaker) -> dict[str, object]:
         """The message as a server reads it, no markers in it."""
@@ -124,7 +146,7 @@ class ChatRequest(BaseModel):
     min_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: Stop = None
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -133,6 +155,11 @@ class ChatRequest(BaseModel):
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = Field(None, description="`type`: text, json_object or json_schema.")
+    logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
+    functions: Annotated[list[Any], Field(max_length=0)] | None = Field(None, description="Refused; use `tools`.")
     user: str | None = Field(None, description="Accepted; not handed on.")
 
     @field_validator("response_format")
@@ -158,6 +185,11 @@ class ChatRequest(BaseModel):
         except (ValueError, RecursionError):
             raise ValueError("it cannot be told as JSON") from None
         return given
+
+    @field_validator("stop")
+    @classmethod
+    def _stops_something(cls, stop: Stop) -> Stop:
+        return some_stops(stop)
 
     def asks_usage(self) -> bool:
         """Whether the stream ends with the token counts."""
@@ -226,6 +258,11 @@ class Envelope:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
         counts = {"usage": _counts(usage)} if usage else {}
         return {**self._head, "object": "chat.completion", "choices": [choice], **counts}
+
+
+def some_stops(stop: Stop) -> Stop:
+    """The same without empty texts, which would stop an answer before it begins."""
+    return [one for one in stop if one] or None if isinstance(stop, list) else stop or None
 
 
 def is_whole(text: str) -> bool:

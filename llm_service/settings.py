@@ -130,7 +130,10 @@ class LlmSettings(ServiceSettings):
         64, ge=1, le=10_000, description="Answers that may run or wait at once; more are refused with a 429."
     )
     body_limit_bytes: int = Field(
-        16 * 2**20, ge=1024, le=2**30, description="Longest body of a request; a longer one is refused with a 413."
+        8 * 2**20,  # the longest message, each of its characters escaped; and more than the longest context of today
+        ge=1024,
+        le=2**30,
+        description="Longest body of a request; a longer one is refused with a 413.",
     )
     idempotency_life_s: float = Field(
         600.0, gt=0, le=86_400, description="How long the answer to a request with a key is kept after it was complete."

@@ -3,14 +3,16 @@
 llama.cpp's server lets a model talk without end before a call that must be made, and ignores a choice of one function.
 So such a call is asked of it as JSON of that shape, and told as the call it is. Where the chat template knows no tools,
 a call that must be made is refused, and one that may be made is not. Of tools that it cannot call a model is not told.
-Servers elsewhere, and engines that see to it themselves, are asked as the request says.
+Servers elsewhere are asked as the request says, and so is an engine that sees to it itself. Of what an engine of this
+service makes a grammar of, a schema above the bounds is refused: it would hold up everybody.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 from llm_service.core.answer import Delta, Failed, Finished, Part
+from llm_service.core.schema_bounds import Bounds
 from llm_service.core.shaped_calls import ShapedCalls, call_schema
 from llm_service.core.tool_choice import ToolChoice, choice_of
 from llm_service.engines.base import ToolManner
@@ -23,6 +25,19 @@ def chosen(request: ChatRequest, manner: ToolManner) -> tuple[ChatRequest, bool]
     """The request as the engine is asked, and whether what it writes is to be read as calls; raises a ParleyError."""
     if manner == "passed":
         return request, False
+    choice = _choice(request, manner)
+    _check(request, choice, manner)
+    if manner == "forced":
+        return request, False
+    changes: dict[str, object] = {"messages": [_parsable(message) for message in request.messages]}
+    if manner == "unknown" or not choice.names:
+        changes["tools"] = None
+    elif choice.is_forced:
+        changes |= _shape(request.tools or [], choice)
+    return request.model_copy(update=changes), choice.is_forced
+
+
+def _choice(request: ChatRequest, manner: ToolManner) -> ToolChoice:
     names = [tool.function.name for tool in request.tools or ()]
     choice = choice_of(names, request.tool_choice, request.parallel_tool_calls)
     if choice is None:
@@ -37,12 +52,33 @@ def chosen(request: ChatRequest, manner: ToolManner) -> tuple[ChatRequest, bool]
             service=SERVICE,
             param="tool_choice",
         )
-    changes: dict[str, object] = {"messages": [_parsable(message) for message in request.messages]}
-    if manner == "unknown" or not choice.names:
-        changes["tools"] = None
-    elif choice.is_forced:
-        changes |= _shape(request.tools or [], choice)
-    return request.model_copy(update=changes), choice.is_forced
+    return choice
+
+
+def _check(request: ChatRequest, choice: ToolChoice, manner: ToolManner) -> None:
+    """Refuse schemas that are too much for a grammar."""
+    bounds = Bounds()
+    for param, schema in [*_format_schemas(request), *_tool_schemas(request, choice, manner)]:
+        if fault := bounds.fault(schema):
+            raise Unsupported(f"The schema is too much for this engine: {fault}.", service=SERVICE, param=param)
+
+
+def _format_schemas(request: ChatRequest) -> Iterator[tuple[str, object]]:
+    """The schema of the answer, as a client would name its field."""
+    match request.response_format:
+        case {"type": "json_schema", "json_schema": {"schema": schema}}:
+            yield "response_format.json_schema.schema", schema
+        case {"type": "json_object", "schema": schema}:  # llama.cpp's server keeps to it
+            yield "response_format.schema", schema
+
+
+def _tool_schemas(request: ChatRequest, choice: ToolChoice, manner: ToolManner) -> Iterator[tuple[str, object]]:
+    """Those of tools of which a grammar is written: in one engine, of calls alone that must be made."""
+    if manner == "unknown" or (manner == "forced" and not choice.is_forced):
+        return
+    for place, tool in enumerate(request.tools or ()):
+        if tool.function.name in choice.names:
+            yield f"tools.{place}.function.parameters", tool.function.parameters
 
 
 def _shape(tools: Sequence[Tool], choice: ToolChoice) -> dict[str, object]:

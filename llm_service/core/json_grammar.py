@@ -2,8 +2,9 @@
 
 What is written is on one line, with a space at most after `:` and `,`. Properties come in the order of the schema, all
 that must be there and any of the others; none that it does not name, unless it names none. A reference is followed
-within its own document. What a grammar cannot keep to (see `_LOOSE`) is named in `loose` and not kept to; format is so
-for all but dates, times and UUIDs, without being named, as it only tells what is meant.
+within its own document. What a grammar cannot keep to (see `_LOOSE`, and patterns that are not known) is named in
+`loose` and not kept to; format is so for all but dates, times and UUIDs, without being named, as it only tells what is
+meant. No grammar is larger than `_LONGEST`, nor counts further than `_MOST_COUNTED`, whatever refers to what.
 
 Never raises for what a peer sent: of a schema that cannot be kept to at all there is no rule.
 Laws: what the grammar allows is JSON, and keeps to the schema unless something is loose; of `oneOf` any one is allowed,
@@ -12,21 +13,28 @@ whether another one holds too or not.
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from llm_service.core.literal_grammar import literal, one_of
 from llm_service.core.number_grammar import HIGHEST, integer_between, number_between
+from llm_service.core.pattern_grammar import text_like
+from llm_service.core.schema_refs import Document
 
 _LOOSE = (
-    "pattern", "multipleOf", "uniqueItems", "not", "if", "then", "else", "dependentRequired", "dependentSchemas",
+    "multipleOf", "uniqueItems", "not", "if", "then", "else", "dependentRequired", "dependentSchemas",
     "dependencies", "patternProperties", "propertyNames", "contains", "unevaluatedProperties", "unevaluatedItems",
     "minProperties", "maxProperties",
 )  # fmt: skip
-_ASIDE = {"$ref", "title", "description", "default", "examples", "$defs", "definitions", "$schema", "$id", "$comment"}
-_MOST_REPEATED = 1000  # characters or items that are counted; llama.cpp refuses to count much further
+_ASIDE = {
+    "$ref", "title", "description", "default", "examples", "$defs", "definitions", "$schema", "$id", "$comment",
+    "$anchor",
+}  # fmt: skip
+MOST_REPEATED = 1000  # characters or items that are counted; llama.cpp refuses to count much further
 _DEEPEST = 64
 _MOST_STEPS = 5000  # of one schema; parts that refer to one another could be joined without end
+_LONGEST = 400_000  # characters of all rules
+_MOST_COUNTED = 100_000  # characters and items that are counted, in all rules: each is one of llama.cpp's own
 _COMMA = '"," " "?'
 _DATE = '[0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [12] [0-9] | "3" [01])'
 _TIME = (
@@ -70,8 +78,8 @@ class JsonGrammar:
     def __init__(self) -> None:
         self.loose: set[str] = set()
         self._rules: dict[str, str] = {}
-        self._document: object = {}
-        self._steps = 0
+        self._document = Document({})
+        self._steps = self._length = self._counted = 0
         self._places: dict[str, str] = {}  # of this document: by reference, the rule
         self._types: dict[str, Callable[[Mapping[str, Any], int], str]] = {
             "object": self._object,
@@ -83,7 +91,7 @@ class JsonGrammar:
 
     def rule_of(self, schema: object, also: object = True) -> str | None:
         """The name of the rule of all that keeps to the schema, and to another one; None: it cannot be kept to."""
-        self._document, self._places, self._steps = schema, {}, 0
+        self._document, self._places, self._steps = Document(schema), {}, 0
         try:
             return self._rule(self._any_of(schema if also is True else self._joined([schema, also]), 0))
         except (_Impossible, _Endless, RecursionError):
@@ -95,8 +103,14 @@ class JsonGrammar:
 
     def _rule(self, expression: str) -> str:
         name = f"rule-{len(self._rules)}"
-        self._rules[name] = expression
+        self._write(name, expression)
         return name
+
+    def _write(self, name: str, expression: str) -> None:
+        self._length += len(expression)
+        if self._length > _LONGEST:
+            raise _Endless
+        self._rules[name] = expression
 
     def _any_of(self, schema: object, depth: int) -> str:
         """An expression, alternatives and all."""
@@ -108,6 +122,8 @@ class JsonGrammar:
         if not isinstance(schema, dict):
             raise _Impossible
         self.loose |= {name for name in _LOOSE if name in schema}
+        if "pattern" in schema and not schema.keys().isdisjoint(("const", "enum")):
+            self.loose.add("pattern")
         if "$ref" in schema:
             is_alone = schema.keys() <= _ASIDE
             return (
@@ -133,17 +149,23 @@ class JsonGrammar:
             raise _Impossible
         if reference not in self._places:
             name = self._places[reference] = self._rule("json-value")  # named before it is written: it may hold itself
-            self._rules[name] = self._any_of(_at(self._document, reference), depth + 1)
+            self._write(name, self._any_of(self._at(reference), depth + 1))
             if self._rules[name] == name:
                 raise _Impossible
         return self._places[reference]
+
+    def _at(self, reference: object) -> object:
+        try:
+            return self._document.at(reference)
+        except LookupError:
+            raise _Impossible from None
 
     def _enum(self, schema: Mapping[str, Any]) -> str:
         types = _types(schema)
         found = [value for value in schema["enum"] if not types or any(_is_of(value, name) for name in types)]
         if not found:
             raise _Impossible
-        return " | ".join(literal(_written(value)) for value in found)
+        return one_of([_written(value) for value in found])
 
     def _combined(self, rest: Mapping[str, Any], parts: Sequence[object], is_all: bool, depth: int) -> str:
         if not is_all:
@@ -172,7 +194,7 @@ class JsonGrammar:
                 raise _Impossible
             if "$ref" in schema:
                 rest = {name: value for name, value in schema.items() if name != "$ref"}
-                schema = self._joined([_at(self._document, schema["$ref"]), rest])
+                schema = self._joined([self._at(schema["$ref"]), rest])
             for name, value in schema.items():
                 joined[name] = _both(name, joined[name], value) if name in joined else value
         return joined
@@ -236,15 +258,21 @@ class JsonGrammar:
         if most == 0 or schema.get("items") is False:
             return '"[]"'
         item = self._one(schema.get("items", True), depth)
-        more = f"({_COMMA} {item}){_times(max(0, least - 1), None if most is None else most - 1)}"
+        more = f"({_COMMA} {item}){self._times(max(0, least - 1), None if most is None else most - 1)}"
         return f'"[" {item} {more} "]"' if least else f'"[" ({item} {more})? "]"'
 
     def _text(self, schema: Mapping[str, Any], _: int) -> str:
         form = _FORMATS.get(str(schema.get("format")))
+        least, most = self._counts(schema, "minLength", "maxLength")
+        is_counted = bool(least) or most is not None
+        if form is None and "pattern" in schema and not is_counted and (like := text_like(schema["pattern"])):
+            self._count(like.positions)
+            return rf'"\"" {like.text} "\""'
+        if "pattern" in schema:
+            self.loose.add("pattern")
         if form:
             return rf'"\"" {form} "\""'
-        least, most = self._counts(schema, "minLength", "maxLength")
-        return rf'"\"" json-character{_times(least, most)} "\""' if least or most is not None else "json-text"
+        return rf'"\"" json-character{self._times(least, most)} "\""' if is_counted else "json-text"
 
     def _number(self, schema: Mapping[str, Any], _: int) -> str:
         return self._within(schema, number_between, "json-number")
@@ -266,17 +294,18 @@ class JsonGrammar:
         low, high = _count(schema.get(least)) or 0, _count(schema.get(most))
         if high is not None and high < low:
             raise _Impossible
-        if low > _MOST_REPEATED:
+        if low > MOST_REPEATED:
             self.loose.add(least)
-        return min(low, _MOST_REPEATED), None if high is None else min(high, _MOST_REPEATED)
+        return min(low, MOST_REPEATED), None if high is None else min(high, MOST_REPEATED)
 
+    def _times(self, least: int, most: int | None) -> str:
+        self._count(least if most is None else most)
+        return f"{{{least},{'' if most is None else most}}}"
 
-def literal(text: str) -> str:
-    """A text that is to be written as it is."""
-    return '"' + "".join(_ESCAPED.get(character) or character for character in text) + '"'
-
-
-_ESCAPED = {"\\": "\\\\", '"': '\\"', **{chr(code): f"\\x{code:02X}" for code in (*range(32), 127)}}
+    def _count(self, more: int) -> None:
+        self._counted += more
+        if self._counted > _MOST_COUNTED:
+            raise _Endless
 
 
 def _written(value: object) -> str:
@@ -286,10 +315,6 @@ def _written(value: object) -> str:
     except (TypeError, ValueError, RecursionError):
         raise _Impossible from None
     return text
-
-
-def _times(least: int, most: int | None) -> str:
-    return f"{{{least},{'' if most is None else most}}}"
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:
@@ -341,29 +366,9 @@ def _shared_types(one: Sequence[str], other: Sequence[str]) -> list[str]:
     return shared
 
 
-def _at(document: object, reference: object) -> object:
-    """What a reference means; raises _Impossible."""
-    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-        raise _Impossible
-    found = document
-    for part in reference.split("/")[1:]:
-        key = _unquoted(part).replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-            found = found[int(key)]
-        elif isinstance(found, dict) and key in found:
-            found = found[key]
-        else:
-            raise _Impossible
-    return found
-
-
-def _unquoted(text: str) -> str:
-    """A part of an address with its `%20` and the like as what they stand for."""
-    found = re.sub(rb"%([0-9a-fA-F]{2})", lambda code: bytes([int(code[1], 16)]), text.encode("utf-8", "replace"))
-    return found.decode("utf-8", "replace")
-
-
 def _count(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_service.core.answer import Failed, Failure, Finished, FinishReason, ToolCallDelta
+from llm_service.core.schema_refs import moved
 
-_NAME = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*"'
+_NAME = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}){0,512}"'
+_LONGEST_HEAD = 6 * 512 + 100  # the name of a function has half as many signs at most, each of 6 letters at most
 _HEAD = re.compile(rf'\{{"name":({_NAME}),"arguments":')
 _CALLS_LIMIT = 16  # a model that is held to a list may find no end of it
 _NO_PARAMETERS: Mapping[str, Any] = {"properties": {}}
@@ -22,7 +24,10 @@ _NO_PARAMETERS: Mapping[str, Any] = {"properties": {}}
 
 def call_schema(functions: Sequence[tuple[str, Mapping[str, Any] | None]], is_several: bool = False) -> dict[str, Any]:
     """The JSON schema of a call of any of these functions, each its name and its parameters' schema; or of several."""
-    parameters = {str(place): _moved(given or _NO_PARAMETERS, place) for place, (_, given) in enumerate(functions)}
+    parameters = {
+        str(place): moved({"type": "object", **(given or _NO_PARAMETERS)}, f"#/$defs/{place}")
+        for place, (_, given) in enumerate(functions)
+    }
     shapes = [
         {
             "type": "object",
@@ -36,22 +41,6 @@ def call_schema(functions: Sequence[tuple[str, Mapping[str, Any] | None]], is_se
         items = {"type": "array", "items": {"anyOf": shapes}, "minItems": 1, "maxItems": _CALLS_LIMIT}
         return {**items, "$defs": parameters}
     return {"anyOf": shapes, "$defs": parameters}
-
-
-def _moved(schema: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """A schema of an object, whose references to itself still hold where it stands now."""
-    copied: dict[str, Any] = json.loads(json.dumps({"type": "object", **schema}))
-    left: list[Any] = [copied]
-    while left:
-        node = left.pop()
-        if isinstance(node, dict):
-            target = node.get("$ref")
-            if isinstance(target, str) and target.startswith("#"):
-                node["$ref"] = f"#/$defs/{place}{target[1:]}"
-            left += node.values()
-        elif isinstance(node, list):
-            left += node
-    return copied
 
 
 class ShapedCalls:
@@ -90,7 +79,7 @@ class ShapedCalls:
         if self._is_begun:
             return [ToolCallDelta(self._whole_count, arguments=kept)] if kept else []
         self._head += kept
-        found = _HEAD.match(self._head)
+        found = _HEAD.match(self._head) if len(self._head) - len(kept) <= _LONGEST_HEAD else None
         if not found:
             return []
         self._is_begun = True

@@ -9,9 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-# What becomes of the tools of a request: the server sees to all that is asked of them (`passed`); it knows them, and a
-# call that must be made is asked of it as JSON of that shape (`shaped`); its chat template knows none (`unknown`).
-ToolManner = Literal["passed", "shaped", "unknown"]
+# What becomes of the tools of a request: a server elsewhere sees to all that is asked of them (`passed`), or an engine
+# of this service does (`forced`); it knows them, and a call that must be made is asked of it as JSON of that shape
+# (`shaped`); its chat template knows none (`unknown`). Schemas are bounded in all but `passed`: they become grammars.
+ToolManner = Literal["passed", "forced", "shaped", "unknown"]
 
 
 class SetupProblem(Exception):

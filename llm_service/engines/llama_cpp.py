@@ -30,7 +30,7 @@ class LlamaCpp(SupervisedServer):
             defaults={"temperature": settings.temperature},
             markers=markers,
             counts_tokens=True,
-            tools="passed" if knows_tools(settings) else "unknown",
+            tools="forced" if knows_tools(settings) else "unknown",
         )
         command = [
             interpreter,

@@ -1,36 +1,36 @@
-"""How the tokens of a reply are chosen: llama.cpp's own samplers, in the order and with the defaults of its server."""
+"""How the tokens of a reply are chosen: llama.cpp's own samplers, in the order and with the defaults of its server.
+
+Grammars are of our own writing alone: what the library makes of a schema has no bounds, and it fetches what a schema
+refers to.
+"""
 
 import ctypes
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import llama_cpp
-from llama_cpp.llama_grammar import JSON_GBNF, json_schema_to_gbnf
 
-from llm_service.core.json_grammar import JsonGrammar, literal
+from llm_service.core.json_grammar import JsonGrammar
+from llm_service.core.literal_grammar import literal
 from llm_service.core.tool_markup import TAIL, head
-from llm_service.engines.llama_cpp_batch import NotTaken
+from llm_service.engines.llama_cpp_batch import NotOffered, NotTaken
 from llm_service.engines.llama_cpp_model import Model
 
 _RANDOM_SEED = 0xFFFFFFFF
 _REMEMBERED = 64  # tokens in which a repetition counts
 _MOST_CALLS = 16  # of one forced answer
-_ANY_CHARACTER, _NO_CONTROL = r'char ::= [^"\\]', r'char ::= [^"\\\x00-\x1F\x7F]'  # a line end in a text is no JSON
 
 
-def grammar_of(schema: str | None) -> str:
-    """The grammar of the texts that a JSON schema describes, of any JSON object without one; raises NotTaken."""
-    if schema is None:
-        return str(JSON_GBNF)
+def grammar_of(schema: object = None, is_strict: bool = False) -> str:
+    """The grammar of the texts that a JSON schema describes, of any JSON object without one.
+
+    `is_strict`: the schema is kept to in full, or refused; else as far as a grammar can. Raises NotTaken.
+    """
     written = JsonGrammar()
-    rule = written.rule_of(json.loads(schema))
-    if rule and not written.loose:
-        return f"root ::= {rule}\n{written.text()}"
-    try:  # it knows patterns
-        return str(json_schema_to_gbnf(schema)).replace(_ANY_CHARACTER, _NO_CONTROL)
-    except Exception as fault:  # what a schema can hold that it does not know is not listed anywhere
-        raise NotTaken("The JSON schema cannot be kept to.") from fault
+    rule = "json-object" if schema is None else written.rule_of(schema)
+    if rule is None or (is_strict and written.loose):
+        raise NotOffered("The JSON schema cannot be kept to.", "response_format")
+    return f"root ::= {rule}\n{written.text()}"
 
 
 def call_grammar(tools: Mapping[str, Mapping[str, object]], is_several: bool, is_strict: bool = False) -> str:
@@ -43,7 +43,7 @@ def call_grammar(tools: Mapping[str, Mapping[str, object]], is_several: bool, is
     for name, schema in tools.items():
         rule = written.rule_of(schema, also={"type": "object"})
         if rule is None or (is_strict and written.loose):
-            raise NotTaken("The JSON schema of a tool's parameters cannot be kept to.")
+            raise NotOffered("The JSON schema of a tool's parameters cannot be kept to.", "tools")
         calls.append(f"{literal(head(name))} {rule} {literal(TAIL)}")
     more = f" ({literal(chr(10))} call){{0,{_MOST_CALLS - 1}}}" if is_several else ""
     return "\n".join([f"root ::= call{more}", f"call ::= {' | '.join(calls)}", written.text()])

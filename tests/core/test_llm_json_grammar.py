@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_service.core.json_grammar import JsonGrammar, literal
+from llm_service.core.json_grammar import JsonGrammar
 from tests.support.gbnf import Grammar
 
 pytestmark = pytest.mark.core
@@ -226,6 +226,44 @@ def test_of_what_cannot_be_kept_to_there_is_no_rule(schema: Any) -> None:
     assert JsonGrammar().rule_of(schema) is None
 
 
+BIG = {"enum": [f"{place}{'x' * 50}" for place in range(100)]}
+COUNTED = {"type": "array", "items": {"type": "string", "maxLength": 1000}, "maxItems": 1000}
+
+
+@pytest.mark.parametrize("part", [BIG, COUNTED, {"type": "string", "pattern": "^(ab){200}$"}])
+def test_what_would_be_written_again_and_again_is_no_longer_than_a_grammar_may_be(part: Any) -> None:
+    """Each place asks for something more of the same part, so that it cannot share its rule."""
+
+    def rule(count: int) -> str | None:
+        properties = {f"p{place}": {"$ref": "#/$defs/part", "default": place, "not": {}} for place in range(count)}
+        return JsonGrammar().rule_of({"properties": properties, "$defs": {"part": part}})
+
+    assert rule(10)
+    assert rule(900) is None
+
+
+def test_the_bounds_are_those_of_all_schemas_together() -> None:
+    grammar = JsonGrammar()
+
+    rules = [grammar.rule_of(COUNTED) for _ in range(60)]
+
+    assert [bool(rule) for rule in rules] == [True] * 50 + [False] * 10
+
+
+@given(st.data())
+def test_a_pattern_is_kept_to(data: st.DataObject) -> None:
+    schema = {"properties": {"code": {"type": "string", "pattern": "^[a-z]{2}-\\d+$"}}, "required": ["code"]}
+
+    assert re.search("^[a-z]{2}-[0-9]+$", written(schema, data)["code"])
+
+
+@given(st.data())
+def test_an_anchor_is_referred_to(data: st.DataObject) -> None:
+    schema = {"items": {"$ref": "#here"}, "minItems": 1, "$defs": {"a": {"$anchor": "here", "const": 5}}}
+
+    assert set(written(schema, data)) == {5}
+
+
 def test_a_schema_that_is_too_deep_is_none() -> None:
     schema: Any = {"type": "null"}
     for _ in range(200):
@@ -247,7 +285,14 @@ def test_parts_that_would_be_joined_without_end_are_none() -> None:
 @pytest.mark.parametrize(
     ("schema", "loose"),
     [
-        ({"type": "string", "pattern": "a+"}, {"pattern"}),
+        ({"type": "string", "pattern": "a+"}, set()),
+        ({"type": "string", "pattern": "^(?=a)"}, {"pattern"}),
+        ({"type": "string", "pattern": "a+", "maxLength": 3}, {"pattern"}),
+        ({"pattern": "a+", "format": "date"}, {"pattern"}),
+        ({"pattern": "a+", "enum": ["b"]}, {"pattern"}),
+        ({"type": "integer", "pattern": "a+"}, set()),
+        ({"type": "array", "minItems": 5000.0}, {"minItems"}),
+        ({"type": "string", "minLength": 2.5}, set()),
         ({"properties": {"a": {"not": {}}}, "minProperties": 1}, {"not", "minProperties"}),
         ({"type": "integer", "minimum": 5, "maximum": 4}, {"minimum", "maximum"}),
         ({"type": "array", "minItems": 5000}, {"minItems"}),
@@ -270,7 +315,3 @@ def test_several_schemas_share_one_grammar_and_nothing_of_each_other(data: st.Da
     found = Grammar(grammar.text())
 
     assert [found.write(str(rule), lambda count: data.draw(st.integers(0, count - 1))) for rule in rules] == ["1", "2"]
-
-
-def test_a_text_is_written_as_it_is() -> None:
-    assert literal('a"\\\n\x7f天') == '"a\\"\\\\\\x0A\\x7F天"'

@@ -133,6 +133,33 @@ def test_the_shape_of_several_is_a_list_of_at_least_one() -> None:
     assert (several["type"], several["minItems"]) == ("array", 1)
 
 
+def test_a_name_without_an_end_is_none_however_it_is_cut() -> None:
+    """Looking for its end over and over would take the longer, the longer it is."""
+    text = '{"name":"' + "x" * 5000 + '","arguments":{}}'
+
+    for length in (1, 7, len(text)):
+        calls = ShapedCalls()
+        found = [piece for start in range(0, len(text), length) for piece in calls.read(text[start : start + length])]
+        assert found == []
+        assert calls.ended("stop") == Failed(Failure.GARBLED)
+
+
+def test_anchors_of_two_schemas_are_not_taken_for_each_other() -> None:
+    """A grammar is written of pointers alone."""
+    asked: list[tuple[str, Any]] = [
+        (name, {"properties": {"a": {"$ref": "#x"}}, "$defs": {name: {"$anchor": "x", "enum": [{"$ref": "#x"}]}}})
+        for name in ("first", "second")
+    ]
+
+    parameters = call_schema(asked)["$defs"]
+
+    assert [parameters[place]["properties"]["a"]["$ref"] for place in ("0", "1")] == [
+        "#/$defs/0/$defs/first",
+        "#/$defs/1/$defs/second",
+    ]
+    assert parameters["0"]["$defs"]["first"] == {"enum": [{"$ref": "#x"}]}
+
+
 def test_references_of_a_schema_to_itself_still_hold_and_it_is_left_as_it_was() -> None:
     node = {"properties": {"next": {"$ref": "#"}, "$ref": {"type": "string"}, "far": {"$ref": "https://a/b"}}}
     tree: Mapping[str, Any] = {"$defs": {"n": node}, "properties": {"all": {"items": [{"$ref": "#/$defs/n"}]}}}

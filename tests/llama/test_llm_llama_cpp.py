@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -211,6 +212,53 @@ async def test_a_schema_is_kept_to(slow_model: Path) -> None:
         answer = await running.chat(response_format=wanted, max_tokens=300, seed=1)
 
     assert json.loads(answer.json()["choices"][0]["message"]["content"])["a"] in ("x", "y")
+
+
+BOMBS: list[dict[str, object]] = [
+    {"type": "array", "items": {"type": "boolean"}, "minItems": 300_000},
+    {"type": "string", "minLength": 100_000, "maxLength": 200_000},
+    {"type": "string", "pattern": "^((a{1,500}){1,500}){1,500}$"},
+]
+
+
+@pytest.mark.parametrize("schema", BOMBS)
+async def test_no_counts_of_a_schema_harm_the_process(schema: dict[str, object]) -> None:
+    """The process itself is asked, which the service in front of it would not do."""
+    shape = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    strict = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema, "strict": True}}
+    async with whole() as running:
+        before = running.engine.pid
+        asked = [await running.chat(response_format=wanted) for wanted in (shape, strict)]
+        after = await running.chat()
+
+        assert [answer.status_code for answer in (*asked, after)] == [200, 400, 200]
+        assert running.engine.pid == before
+
+
+async def test_what_a_grammar_cannot_keep_to_is_refused_where_it_must_be() -> None:
+    schema = {"properties": {"a": {"type": "integer", "multipleOf": 7}}, "required": ["a"]}
+    async with whole() as running:
+        told = [
+            await running.chat(
+                max_tokens=60,
+                response_format={"type": "json_schema", "json_schema": {"schema": schema, "strict": is_strict}},
+            )
+            for is_strict in (False, True)
+        ]
+
+    assert isinstance(json.loads(told[0].json()["choices"][0]["message"]["content"])["a"], int)
+    assert (told[1].status_code, told[1].json()["error"]["code"]) == (400, "unsupported")
+
+
+async def test_a_pattern_is_kept_to() -> None:
+    schema = {"type": "string", "pattern": "^(\\d{3}-){2}[a-f]+!$", "description": "whatever it is"}
+    wanted = {"type": "json_schema", "json_schema": {"schema": schema, "strict": True}}
+    async with whole() as running:
+        answer = (await running.chat(response_format=wanted, temperature=2, seed=1)).json()["choices"][0]
+
+    text = answer["message"]["content"]
+    assert re.match('"([0-9]{3}-){2}[a-f]+', text)
+    assert answer["finish_reason"] == "length" or re.fullmatch('"([0-9]{3}-){2}[a-f]+!"', text)
 
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "https://example.org/x"}])

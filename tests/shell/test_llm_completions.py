@@ -113,6 +113,19 @@ async def test_the_engine_is_asked_for_a_stream_with_the_text_as_it_is() -> None
     ]
 
 
+async def test_an_empty_stop_is_not_handed_on() -> None:
+    seen: list[Any] = []
+
+    async def script(exchange: Exchange) -> None:
+        seen.append(exchange.body.get("stop"))
+        await TELLS(exchange)
+
+    for stop in ("", [""], ["", "\n"]):
+        await ask(FakeEngine(script), stop=stop)
+
+    assert seen == [None, None, ["\n"]]
+
+
 async def test_a_server_that_takes_no_stream_options_is_asked_without() -> None:
     async def script(exchange: Exchange) -> None:
         known = "stream_options" not in exchange.body

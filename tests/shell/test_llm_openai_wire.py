@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from llm_service.core.answer import ToolCallDelta, Usage
+from llm_service.core.markers import MarkerBreaker
 from llm_service.core.tool_calls import ToolCall
+from llm_service.engines.base import Manner
 from llm_service.openai_wire import ChatRequest, Envelope
 
 pytestmark = pytest.mark.shell
@@ -67,6 +69,70 @@ def test_every_piece_names_the_model_that_answers_once_it_is_known() -> None:
 
     assert [event["model"] for event in events] == ["far/answering"] * 3
     assert envelope.completion("", "stop", None)["model"] == "far/answering"
+
+
+def asked(**fields: Any) -> ChatRequest:
+    return ChatRequest.model_validate({"messages": [{"role": "user", "content": "hi"}], **fields})
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [("", None), ([""], None), ([], None), (["", "a", ""], ["a"]), ("a", "a"), (["a"], ["a"]), (None, None)],
+)
+def test_an_empty_stop_stops_nothing(stop: Any, expected: Any) -> None:
+    """The model's server would end the answer before it begins."""
+    body = asked(stop=stop).for_engine(Manner(model=None), MarkerBreaker(()))
+
+    assert body.get("stop") == expected
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"logprobs": True}, {"top_logprobs": 3}, {"logit_bias": {"5": 100}}, {"n": 2}, {"modalities": ["text", "audio"]},
+     {"functions": [{"name": "f"}]}],
+)  # fmt: skip
+def test_what_would_change_the_answer_and_is_not_offered_is_refused(fields: dict[str, Any]) -> None:
+    (name,) = fields
+
+    with pytest.raises(ValidationError) as refusal:
+        asked(**fields)
+
+    assert refusal.value.errors()[0]["loc"][0] == name
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"logprobs": False}, {"top_logprobs": 0}, {"logit_bias": {}}, {"n": 1}, {"modalities": ["text"]},
+     {"logprobs": None, "top_logprobs": None, "logit_bias": None, "n": None}, {"functions": []}, {"store": True}],
+)  # fmt: skip
+def test_what_asks_for_nothing_is_taken(fields: dict[str, Any]) -> None:
+    assert asked(**fields).messages == asked().messages
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": None, "refusal": "I will not."}, "I will not."),
+        ({"content": None, "refusal": ""}, ""),
+        ({"content": "Hi", "refusal": None, "annotations": [], "audio": None, "function_call": None}, "Hi"),
+        ({"content": [{"type": "text", "text": "No: "}, {"type": "refusal", "refusal": "never."}]}, "No: never."),
+    ],
+)
+def test_an_answer_may_be_sent_back_as_it_came(message: dict[str, Any], text: str) -> None:
+    request = asked(messages=[{"role": "assistant", **message}])
+
+    told = request.for_engine(Manner(model=None), MarkerBreaker(()))["messages"]
+
+    assert told == [{"role": "assistant", "content": text}]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"role": "assistant"}, {"role": "assistant", "content": None}, {"role": "user", "refusal": "no"}],
+)
+def test_a_message_that_says_nothing_is_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="content is missing"):
+        asked(messages=[message])
 
 
 def nested(depth: int) -> list[Any]:

@@ -76,7 +76,74 @@ def test_a_model_that_knows_no_tools_cannot_be_made_to_call_one(choice: Any) -> 
     assert refusal.value.param == "tool_choice"
 
 
-@pytest.mark.parametrize("manner", ["shaped", "unknown"])
+@pytest.mark.parametrize("choice", [None, "auto", "none", *FORCED])
+def test_an_engine_here_that_forces_calls_itself_is_asked_as_the_request_says(choice: Any) -> None:
+    request = request_of(tool_choice=choice)
+
+    assert chosen(request, "forced") == (request, False)
+
+
+LARGE: dict[str, Any] = {"enum": [f"value {place}" for place in range(10_000)]}
+COUNTED = {"type": "object", "properties": {"a": {"type": "array", "minItems": 10**9}}}
+LOCAL: list[ToolManner] = ["forced", "shaped", "unknown"]
+
+
+def tools_of(schema: Any) -> list[dict[str, Any]]:
+    return [*TOOLS, {"type": "function", "function": {"name": "big", "parameters": schema}}]
+
+
+@pytest.mark.parametrize("manner", LOCAL)
+@pytest.mark.parametrize("schema", [LARGE, COUNTED])
+def test_an_answer_of_a_shape_that_is_too_much_is_refused_here_and_not_elsewhere(
+    manner: ToolManner, schema: dict[str, Any]
+) -> None:
+    asked = request_of(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    as_object = request_of(response_format={"type": "json_object", "schema": schema})
+    small = request_of(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "object"}}})
+
+    for request, param in ((asked, "response_format.json_schema.schema"), (as_object, "response_format.schema")):
+        with pytest.raises(Unsupported) as refusal:
+            chosen(request, manner)
+        assert (refusal.value.status, refusal.value.param) == (400, param)
+        assert chosen(request, "passed") == (request, False)
+    assert chosen(small, manner)[0].response_format == small.response_format
+
+
+@pytest.mark.parametrize("schema", [LARGE, COUNTED])
+@pytest.mark.parametrize(
+    ("manner", "choice"), [("shaped", "auto"), ("shaped", "required"), ("shaped", None), ("forced", "required")]
+)
+def test_a_tool_of_which_no_grammar_could_be_written_in_time_is_refused(
+    manner: ToolManner, choice: str | None, schema: dict[str, Any]
+) -> None:
+    with pytest.raises(Unsupported) as refusal:
+        chosen(request_of(tools=tools_of(schema), tool_choice=choice), manner)
+
+    assert refusal.value.param == "tools.2.function.parameters"
+
+
+@pytest.mark.parametrize(
+    ("manner", "choice"),
+    [("forced", "auto"), ("forced", WEATHER), ("shaped", "none"), ("shaped", WEATHER), ("unknown", "auto"),
+     ("passed", "required")],
+)  # fmt: skip
+def test_a_tool_of_which_no_grammar_is_written_may_be_of_any_size(manner: ToolManner, choice: Any) -> None:
+    request = request_of(tools=tools_of(LARGE), tool_choice=choice)
+
+    assert chosen(request, manner)[0].messages == request.messages
+
+
+def test_the_tools_of_a_request_share_the_bounds() -> None:
+    some = {"type": "object", "properties": {"a": {"enum": [f"value {place}" for place in range(400)]}}}
+    tools = [{"type": "function", "function": {"name": f"t{place}", "parameters": some}} for place in range(3)]
+
+    assert chosen(request_of(tools=tools[:2]), "shaped")[1] is False
+    with pytest.raises(Unsupported, match="more than 1000 values") as refusal:
+        chosen(request_of(tools=tools), "shaped")
+    assert refusal.value.param == "tools.2.function.parameters"
+
+
+@pytest.mark.parametrize("manner", LOCAL)
 @pytest.mark.parametrize("choice", [{"type": "function", "function": {"name": "rain"}}, {"type": "made_up"}])
 def test_a_choice_that_cannot_be_made_is_refused(manner: ToolManner, choice: Any) -> None:
     with pytest.raises(InvalidMessage) as refusal:
