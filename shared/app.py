@@ -1,8 +1,9 @@
 """The app factory: what every service's HTTP side has in common (health, metrics, errors as JSON, being served)."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import uvicorn
@@ -17,10 +18,12 @@ from shared.body_limit import BODY_LIMIT_BYTES, BodyLimit
 from shared.errors import BadRequest, InternalError, InvalidJson, InvalidMessage, NotFound, ParleyError, error_body
 from shared.farewell import Farewell, Requests
 from shared.health import READY, Readiness
+from shared.patient_server import PatientServer
 from shared.refusals import refusal
 from shared.settings import ServiceSettings
 
 WIRE_LIMIT_BYTES = 16 * 1024 * 1024  # the transport's limit; a message's own, smaller limit gives a typed error
+NOT_STARTED = 3  # the exit code of a service whose lifespan or port failed
 log = logging.getLogger(__name__)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -94,9 +97,13 @@ def _first_fault(error: RequestValidationError) -> InvalidJson | InvalidMessage:
 
 def serve(app: FastAPI, settings: ServiceSettings, service: str) -> None:
     """Serve until SIGTERM or SIGINT: stop accepting, let requests finish for the grace, then cancel them, then leave
-    the app's lifespan."""
+    the app's lifespan. A connection whose other side takes nothing for a while is dropped."""
     logs.configure(service, settings.log_level)
-    uvicorn.run(app, **server_options(settings))
+    server = PatientServer(uvicorn.Config(app, **server_options(settings)))
+    with suppress(KeyboardInterrupt):  # which the server raises again once it has ended for it
+        server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)
 
 
 def server_options(settings: ServiceSettings) -> dict[str, Any]:

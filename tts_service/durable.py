@@ -53,9 +53,13 @@ def put_folder(path: Path, files: dict[str, bytes]) -> None:
 
 
 def drop_folder(path: Path) -> None:
-    """Take a folder away, in one step; then its files go."""
+    """Take a folder away, in one step; then its files go. Raises OSError; the next try goes on where this one ended."""
     part = path.parent / f"{PREFIX}{path.name}"
-    path.rename(part)
+    try:
+        path.rename(part)
+    except FileNotFoundError:
+        if not part.is_dir():
+            raise
     sync(path.parent)
     shutil.rmtree(part)
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,7 +21,7 @@ from shared.errors import InternalError, InvalidMessage, NotFound, Overloaded
 from shared.ids import new_id
 from shared.pcm import BYTES_PER_SAMPLE
 from tts_service import durable
-from tts_service.core.voice_labels import key
+from tts_service.core.voice_labels import claim, key
 from tts_service.engines.base import Reference
 from tts_service.recording import RECORDING_RATE, Recording
 from tts_service.voice_form import Wanted
@@ -53,7 +54,7 @@ class OwnVoices:
         self._folder = folder
         self._limit = limit
         self._voices: dict[str, OwnVoice] = {}
-        self._coming: dict[str, str] = {}  # id → the key of its name, while it is being written
+        self._coming: dict[str, str] = {}  # id → what it claims to be called, while it is being written
 
     async def load(self) -> None:
         """Read what is in the folder; a voice that is damaged is logged and left alone."""
@@ -75,7 +76,7 @@ class OwnVoices:
         """Raises Overloaded when there are too many voices, InvalidMessage when the name is taken."""
         if len(self._voices) + len(self._coming) >= self._limit:
             raise Overloaded(f"There are {self._limit} voices already; delete one first.", service="tts")
-        if self.find(name) or key(name) in self._coming.values():
+        if claim(name) in {*map(claim, self._words()), *self._coming.values()}:
             raise name_taken(name)
 
     async def add(self, wanted: Wanted, recording: Recording) -> OwnVoice:
@@ -95,7 +96,7 @@ class OwnVoices:
             consent=True,
         )
         files = {RECORDING: as_wav(recording.pcm), LABELS: voice.model_dump_json().encode()}
-        self._coming[voice.id] = key(voice.name)
+        self._coming[voice.id] = claim(voice.name)
         try:
             await threads.call(durable.put_folder, self._folder / voice.id, files)
             self._voices[voice.id] = voice
@@ -119,6 +120,10 @@ class OwnVoices:
             self._voices[voice_id] = voice
             raise InternalError("The voice could not be deleted.", service="tts") from None
         return voice
+
+    def _words(self) -> Iterator[str]:
+        for voice in self._voices.values():
+            yield from (voice.id, voice.name)
 
     def _read(self) -> list[OwnVoice]:
         """Runs on a thread."""

@@ -1,25 +1,21 @@
 """A recording that somebody brought, as the PCM16 mono that a voice is made of: decoded, checked and cut.
 
-A file is what it holds; neither its name nor the type that its sender tells is looked at. It is decoded piece by piece
-on the caller's thread, so that what it costs is bounded by `LONGEST_FILE_S`, however long it says it is, and no other
-file or address is ever opened for it.
+What a file may be stands in shared/media.py. It is decoded piece by piece on the caller's thread, so that what it costs
+is bounded by `LONGEST_FILE_S` of sound, however long it says it is, and by `LONGEST_DECODING_S` of time.
 """
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, cast
 
-import av
 import numpy as np
 import numpy.typing as npt
 import soxr
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
-from av.container import InputContainer
 
+from shared import media
 from shared.errors import InvalidAudio, MessageTooLarge
+from shared.media import opened
 from shared.pcm import BYTES_PER_SAMPLE
 from tts_service.core.voice_check import FRAME_MS, Heard, first_part, length_fault, measure, sound_fault
 
@@ -30,23 +26,10 @@ HIGHEST_RATE: Final = 384_000
 MOST_CHANNELS: Final = 8
 LONGEST_PIECE_S: Final = 5  # of one decoded frame; a FLAC may have 65,535 samples in one
 FULL_SCALE: Final = 0.99
-CUT_OFF_S: Final = 0.5  # so much less than is told: more than any encoder's padding
-CUT_OFF_BYTES: Final = 8_192
-UNKNOWN_BYTES: Final = 0x7FFF_0000  # from here on, the length in a WAV's header stands for "not known yet"
+LONGEST_DECODING_S: Final = 20.0  # of the one thread that decodes; a minute of eight channels at 192 kHz takes two
 FRAMES_A_SECOND: Final = 1_000 // FRAME_MS
 
 Samples = npt.NDArray[np.float32]
-
-# An empty list of protocols: nothing but the file itself is read. A playlist is none of the formats.
-READER: Final = {
-    "format_whitelist": "wav,w64,aiff,flac,mp3,aac,ogg,matroska,webm,mov,mp4,m4a",
-    "codec_whitelist": (
-        "aac,alac,flac,mp3,mp3float,opus,libopus,vorbis,libvorbis,pcm_u8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
-        "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be"
-    ),
-    "protocol_whitelist": "",
-}
-UNSURE: Final = {"mp3", "aac", "ogg"}  # their length is guessed from their first part
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +45,9 @@ class Recording:
         return len(self.pcm) // BYTES_PER_SAMPLE * 1000 // RECORDING_RATE
 
 
-def checked_recording(file: BinaryIO) -> Recording:
+def checked_recording(file: BinaryIO, is_stopped: Callable[[], bool] = lambda: False) -> Recording:
     """What a stranger sent. Raises InvalidAudio or MessageTooLarge with a sentence that says what to do."""
-    listened = _listen(file)
+    listened = _listen(file, is_stopped)
     heard = _voice_in(listened)
     fault = length_fault(heard) or sound_fault(heard)
     if fault:
@@ -74,7 +57,7 @@ def checked_recording(file: BinaryIO) -> Recording:
 
 def trusted_recording(file: BinaryIO) -> Recording:
     """What the operator put there: too long a one is cut, a poor one is taken. Raises as `checked_recording`."""
-    listened = _listen(file)
+    listened = _listen(file, lambda: False)
     heard = _voice_in(listened)
     begin, end = first_part(heard)
     is_cut = end < heard.end
@@ -85,7 +68,7 @@ def trusted_recording(file: BinaryIO) -> Recording:
 
 
 def refused(message: str) -> InvalidAudio:
-    return InvalidAudio(message, service="tts", param="file")
+    return media.refused(message, "tts")
 
 
 class Listened:
@@ -131,25 +114,22 @@ class Listened:
         self._resampled.append(mono)
 
 
-def _listen(file: BinaryIO) -> Listened:
-    _check_whole_wav(file)
-    with _typed_failures(), av.open(file, "r", metadata_errors="replace", container_options=READER) as container:
-        if not container.streams.audio:
-            raise refused("The file holds no sound.")
-        told_s = _told_s(container)
+def _listen(file: BinaryIO, is_stopped: Callable[[], bool]) -> Listened:
+    with opened(file, "tts", LONGEST_DECODING_S) as sound:
+        rate, heard = sound.sample_rate, 0
+        _check_rate(rate)
+        _check_length(sound.told_s)
         listened: Listened | None = None
-        rate, heard = 0, 0
-        for piece in container.decode(container.streams.audio[0]):
-            rate = rate or piece.sample_rate
+        for piece in sound.pieces():
+            if is_stopped():
+                raise refused("The file is not wanted any more.")
+            rate = piece.sample_rate if listened is None else rate
             _check_piece(piece, rate)
             heard += piece.samples
             _check_length(heard / rate)
             listened = listened or Listened(rate)
             listened.accept(_channels(piece))
-    if listened is None:
-        raise refused("The file holds no sound.")
-    if heard / rate < told_s - CUT_OFF_S:
-        raise _cut_off()
+    assert listened is not None, "there was sound"
     listened.finish()
     return listened
 
@@ -159,34 +139,6 @@ def _voice_in(listened: Listened) -> Heard:
     if heard is None:
         raise refused("No voice is heard in the recording; record again, nearer to the microphone.")
     return heard
-
-
-def _check_whole_wav(file: BinaryIO) -> None:
-    """A WAV tells here how long it is meant to be; its decoder takes what there is."""
-    head = file.read(8)
-    length_bytes = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    told_bytes = int.from_bytes(head[4:], "little")
-    if head[:4] == b"RIFF" and length_bytes + CUT_OFF_BYTES < told_bytes < UNKNOWN_BYTES:
-        raise _cut_off()
-
-
-def _told_s(container: InputContainer) -> float:
-    """How long the sound is by its header, seconds, 0 where it tells nothing. A file that says too much is refused."""
-    stream = container.streams.audio[0]
-    coding = cast(AudioCodecContext | None, stream.codec_context)  # None where nobody knows the coding
-    if coding is None:
-        raise refused("The sound in the file is coded in a way that is not understood here; send WAV or FLAC.")
-    _check_rate(coding.sample_rate)
-    if stream.duration is None or stream.time_base is None or container.format.name in UNSURE:
-        return 0.0
-    told_s = float(stream.duration * stream.time_base)
-    _check_length(told_s)
-    return told_s
-
-
-def _cut_off() -> InvalidAudio:
-    return refused("The file is cut off: it holds less than it says; send it again.")
 
 
 def _check_piece(piece: AudioFrame, rate: int) -> None:
@@ -228,14 +180,3 @@ def _channels(piece: AudioFrame) -> Samples:
             return ((rows.astype(np.float32) - 128) / 128).astype(np.float32)
         case _:
             return (rows / float(-int(np.iinfo(rows.dtype).min))).astype(np.float32)
-
-
-@contextmanager
-def _typed_failures() -> Iterator[None]:
-    """Whatever a decoder says of a file is the file's fault, and is told without its words."""
-    try:
-        yield
-    except (av.FFmpegError, EOFError, ValueError) as failure:  # ValueError: channels that change in the middle
-        raise refused(
-            "The file is no recording that is understood here, or it is damaged; send WAV, FLAC, MP3, Ogg or M4A."
-        ) from failure

@@ -7,6 +7,7 @@ revision of the recording. One that does not agree is thrown away, and never rea
 import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,8 @@ class SpeakerCopies:
         prepared = content[len(MAGIC) + DIGEST_BYTES :]
         if len(prepared) > LONGEST_BYTES or content != self._sealed(revision, prepared):
             log.warning("a copy of a speaker was damaged, and is thrown away")
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
         return prepared
 
@@ -56,9 +58,15 @@ class SpeakerCopies:
             log.warning("a speaker could not be kept on the disk")
 
     def forget(self, revision: str) -> None:
-        """Drop the copies of a recording, whichever engine they are of. Raises OSError."""
+        """Drop the copies of a recording, whichever engine they are of. Raises OSError when one of them stays."""
+        failures = list[OSError]()
         for path in self._folder.glob(f"{_hashed(revision)}-*{SUFFIX}"):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def keep_only(self, revisions: Iterable[str]) -> None:
         """Drop what belongs to no recording that is known, and what a crash left."""

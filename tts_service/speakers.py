@@ -5,9 +5,11 @@ recording at once wait for one preparation, and a cancel of one of them fails no
 prepared is kept nowhere.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 import anyio
@@ -18,6 +20,8 @@ from shared.metrics import TTS_SPEAKERS
 from tts_service.engines.base import Reference, Slot, Speaker
 from tts_service.speaker_copies import SpeakerCopies
 
+log = logging.getLogger(__name__)
+
 MEMORY_LIMIT_BYTES: Final = 256 * 1024 * 1024
 
 Source = Literal["memory", "disk", "prepared"]
@@ -27,6 +31,7 @@ Source = Literal["memory", "disk", "prepared"]
 class _Flight:
     """One preparation under way; empty-handed when it was cancelled before it began, or failed by a fault of ours."""
 
+    path: Path
     landed: anyio.Event = field(default_factory=anyio.Event)
     speaker: Speaker | None = None
     failure: ParleyError | None = None
@@ -61,7 +66,7 @@ class Speakers:
             if flight is None:
                 return await self._fly(reference, slot)
             await flight.landed.wait()
-            if flight.failure is not None:
+            if flight.failure is not None and flight.path == reference.path:  # one recording may lie in two places
                 raise flight.failure
             if flight.speaker is not None:
                 self._count("memory")
@@ -91,7 +96,7 @@ class Speakers:
 
     async def _fly(self, reference: Reference, slot: Slot) -> Speaker:
         revision = reference.revision
-        flight = self._flights[revision] = _Flight()
+        flight = self._flights[revision] = _Flight(reference.path)
         try:
             prepared, source = await threads.call(self._prepared, reference, slot)
             flight.speaker = speaker = Speaker(revision, prepared)
@@ -114,7 +119,10 @@ class Speakers:
         is_back = revision in self._memory or revision in self._flights
         if self._copies is not None and not is_back:
             with anyio.CancelScope(shield=True):
-                await threads.call(self._copies.forget, revision)
+                try:
+                    await threads.call(self._copies.forget, revision)
+                except OSError:
+                    log.warning("a speaker of a voice that was deleted stays on the disk until the next start")
 
     def _prepared(self, reference: Reference, slot: Slot) -> tuple[bytes, Source]:
         """Runs on a thread."""

@@ -1,8 +1,8 @@
 """`WS /v1/stream`: one connection, many replies, each in a task of its own. The messages are in shared/wire/tts.py.
 
 The reader never waits for the peer to read, so a cancel is heard while audio is stuck; the one writer takes from the
-outbox. Bad input is answered by an error, and the connection lives on. A peer that reads nothing and goes on causing
-errors is cut off.
+outbox. Bad input is answered by an error, and the connection lives on. A peer is cut off that reads nothing and goes
+on causing errors, or that takes nothing of what is sent for `UNREAD_LIMIT_S`: it would hold its place for ever.
 """
 
 import logging
@@ -25,18 +25,19 @@ from tts_service.reply import Audience, Reply, tts_error
 from tts_service.synthesiser import Synthesiser
 
 CLOSE_LIMIT_S: Final = 1.0
+UNREAD_LIMIT_S: Final = 20.0  # a listener that waits this long hears nothing any more
 NAME_LIMIT_CHARS: Final = 64  # a longer reply_id is no valid one, and is not sent back
 
 log = logging.getLogger(__name__)
 
 
-async def serve_stream(socket: WebSocket, synthesiser: Synthesiser) -> None:
-    """Serve one connection to its end."""
+async def serve_stream(socket: WebSocket, synthesiser: Synthesiser, unread_limit_s: float = UNREAD_LIMIT_S) -> None:
+    """Serve one connection to its end, or until one send to it has waited for `unread_limit_s`."""
     await socket.accept()
     try:
         synthesiser.check_ready()
         with synthesiser.admission.enter():
-            await Stream(socket, synthesiser).run()
+            await Stream(socket, synthesiser, unread_limit_s).run()
     except ParleyError as refusal:
         await _close(socket, refusal)
     except OutboxFull:
@@ -55,15 +56,16 @@ async def _close(socket: WebSocket, refusal: ParleyError) -> None:
 class Stream:
     """One connection. Law: every `start` of a new id is answered by exactly one `done`, unless the connection ends."""
 
-    def __init__(self, socket: WebSocket, synthesiser: Synthesiser) -> None:
+    def __init__(self, socket: WebSocket, synthesiser: Synthesiser, unread_limit_s: float) -> None:
         self._socket = socket
         self._synthesiser = synthesiser
+        self._unread_limit_s = unread_limit_s
         self._outbox = Outbox()
         self._replies: dict[str, Reply] = {}  # whose `done` was not taken yet
         self._packets: dict[str, OpusPackets] = {}  # of those that are sent as Opus
 
     async def run(self) -> None:
-        """Read and write until the peer leaves. Raises OutboxFull."""
+        """Read and write until the peer leaves, or reads nothing for too long. Raises OutboxFull."""
         engine = self._synthesiser.engine
         voices = [voice.name for voice in engine.capabilities.voices]
         self._outbox.say(TtsReady(engine=engine.name, voices=voices))
@@ -145,28 +147,39 @@ class Stream:
                     if isinstance(item, Done) and reply_id is not None:
                         del self._replies[reply_id]
                         await self._end_audio(reply_id, item)
-                    await self._socket.send_text(item.to_json())
+                    await self._send(item.to_json())
                 else:
                     assert reply_id is not None, "audio has a reply"
                     await self._send_audio(reply_id, item)
                 await checkpoint()  # a socket with room does not wait, and the reader must come in between
         except WebSocketDisconnect:
             tasks.cancel_scope.cancel()
+        except TimeoutError:  # to close it in form would wait behind what it does not read
+            log.warning("a peer reads nothing", extra={"limit_s": self._unread_limit_s})
+            tasks.cancel_scope.cancel()
+
+    async def _send(self, frame: str | bytes) -> None:
+        """Raises WebSocketDisconnect, or TimeoutError where the peer makes no room for it."""
+        with anyio.fail_after(self._unread_limit_s):
+            if isinstance(frame, str):
+                await self._socket.send_text(frame)
+            else:
+                await self._socket.send_bytes(frame)
 
     async def _send_audio(self, reply_id: str, pcm: bytes) -> None:
         """What was taken is sent, whatever comes meanwhile: the position of the reply counts it."""
         packets = self._packets.get(reply_id)
         if packets is None:
-            await self._socket.send_bytes(encode_audio(reply_id, pcm))
+            await self._send(encode_audio(reply_id, pcm))
             return
         for packet in await threads.call(packets.encode, pcm, limiter=self._synthesiser.codecs):
-            await self._socket.send_bytes(encode_audio(reply_id, packet))
+            await self._send(encode_audio(reply_id, packet))
 
     async def _end_audio(self, reply_id: str, done: Done) -> None:
         packets = self._packets.pop(reply_id, None)
         if packets is not None and done.outcome == "completed":
             for packet in await threads.call(packets.finish, limiter=self._synthesiser.codecs):
-                await self._socket.send_bytes(encode_audio(reply_id, packet))
+                await self._send(encode_audio(reply_id, packet))
 
 
 def _packets(start: Start) -> OpusPackets | None:

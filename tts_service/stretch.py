@@ -1,8 +1,8 @@
 """Speech made faster or slower with its pitch kept, for an engine that speaks at one speed only, or not slowly enough.
 
-Laws: the result does not depend on how the samples were cut into blocks; it is as long as the samples and `TAIL_MS` of
-silence divided by the speed, to within a tenth of a second; nothing of the end is lost; some 80 ms of what comes in,
-200 ms at four times the speed, are held back until more comes.
+Laws: the result does not depend on how the samples were cut into blocks; it is as long as the samples divided by the
+speed, to within a tenth of a second; nothing of the end is lost; some 80 ms of what comes in, 200 ms at four times the
+speed, are held back until more comes.
 """
 
 import math

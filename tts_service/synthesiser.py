@@ -1,5 +1,7 @@
 """The service behind its routes: who may come in, and which of its engines speaks: the fast one, or a finer one."""
 
+import logging
+
 import anyio
 from anyio import CapacityLimiter
 
@@ -15,6 +17,8 @@ from tts_service.settings import TtsSettings
 from tts_service.tier import Tier
 from tts_service.tiered_voices import HqVoices, TieredVoices
 
+log = logging.getLogger(__name__)
+
 
 class Synthesiser:
     """Makes replies. What is said of its engine without more is the fast tier's."""
@@ -27,32 +31,49 @@ class Synthesiser:
         self.voices = TieredVoices(settings, engine)
         self.speakers = self.voices.speakers
         self._fast = Tier("fast", settings, engine, settings.slots, self.voices)
+        self._renderings = HqStore(settings.hq_dir, settings.hq_bytes)
         self._hq: Tier | None = None
         self._rerenders: Rerenders | None = None
         if hq_engine is not None:
             hq_voices = HqVoices(settings, hq_engine, self.voices)
             self._hq = Tier("hq", settings, hq_engine, settings.hq_slots, hq_voices)
-            store = HqStore(settings.hq_dir, settings.hq_bytes)
-            self._rerenders = Rerenders(self._hq, settings.hq_slots, store, settings.hq_waiting)
+            self._rerenders = Rerenders(self._hq, settings.hq_slots, self._renderings, settings.hq_waiting)
             self.voices.also_forget.append(self._rerenders.forget)
+        else:  # what an engine made at another time goes with its voice too
+            self.voices.also_forget.append(self._renderings.forget)
 
     async def run(self) -> None:
         """Start the engines, and then work in the background until this is cancelled.
 
         A failure of an engine is told by the state of its tier and does not end the service.
         """
-        await self._fast.load()
+        await self._start(self._fast)
+        if not self.voices.is_loaded:  # then nobody knows whose the renderings are
+            if self._hq:
+                self._hq.fail(self._fast.state)
+            return
+        await self._renderings.load(self._known_revisions)
         if self._hq and self._rerenders:
-            await self._rerenders.store.load()
-            await self._hq.load()
+            await self._start(self._hq)
             await self._rerenders.run()
 
+    async def _start(self, tier: Tier) -> None:
+        try:
+            await tier.load()
+        except Exception as fault:  # an engine may raise anything, and the other tier must go on
+            log.error("a tier does not start", exc_info=fault, extra={"tier": tier.name})  # noqa: TRY400
+            tier.fail("The speech engine did not start, by a fault that the log tells.")
+
+    def _known_revisions(self) -> list[str]:
+        return [voice.reference.revision for voice in self.voices.brought() if voice.reference]
+
     async def close(self) -> None:
-        """End the engines' slots, within the grace."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._fast.close)
-            if self._hq:
-                tasks.start_soon(self._hq.close)
+        """End the engines' slots, within the grace, also of who is cancelled; what else ends the caller goes on."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._fast.close)
+                if self._hq:
+                    tasks.start_soon(self._hq.close)
 
     async def state(self) -> str:
         """`ready`, or what is missing. Without the finer engine the service speaks all the same."""

@@ -1,9 +1,9 @@
 """The voices of a service with two engines: what people bring, and take away, is brought and gone for both."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 
 from tts_service.engines.base import Engine
-from tts_service.known_voices import KnownVoices
+from tts_service.known_voices import Forget, KnownVoices
 from tts_service.settings import TtsSettings
 
 
@@ -13,20 +13,27 @@ class TieredVoices(KnownVoices):
 
     def __init__(self, settings: TtsSettings, engine: Engine) -> None:
         super().__init__(settings, engine)
-        self.also_forget: list[Callable[[str], Awaitable[None]]] = []
+        self.also_forget: list[Forget] = []
         self.hq: KnownVoices | None = None
 
     @property
     def may_be_brought(self) -> bool:
         return super().may_be_brought or (self.hq is not None and self.hq.may_be_brought)
 
-    async def delete(self, voice_id: str) -> None:
-        """Raises as KnownVoices does."""
-        voice = self.find(voice_id)
-        await super().delete(voice_id)
-        if voice is not None and voice.reference is not None:
-            for forget in self.also_forget:
-                await forget(voice.reference.revision)
+    def words(self) -> Iterator[str]:
+        """Whatever a voice of either engine is called."""
+        yield from super().words()
+        for voice in self.hq.of_engine() if self.hq is not None else ():
+            yield from (voice.id, voice.name)
+
+    def check_may_go(self, voice_id: str) -> None:
+        """Raises as KnownVoices does, for the defaults of both engines."""
+        super().check_may_go(voice_id)
+        if self.hq is not None:
+            self.hq.check_may_go(voice_id)
+
+    def forgetters(self) -> list[Forget]:
+        return [*super().forgetters(), *self.also_forget]
 
 
 class HqVoices(KnownVoices):
@@ -35,6 +42,7 @@ class HqVoices(KnownVoices):
     def __init__(self, settings: TtsSettings, engine: Engine, first: TieredVoices) -> None:
         super().__init__(settings, engine)
         self.own, self.folder = first.own, first.folder
+        self._default, self._default_setting = settings.hq_default_voice, "TTS_HQ_DEFAULT_VOICE"
         first.also_forget.append(self.speakers.forget)
         first.hq = self
 

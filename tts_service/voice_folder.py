@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from shared import threads
-from shared.errors import ParleyError
+from shared.errors import MessageTooLarge, ParleyError
 from shared.ids import new_id
 from tts_service import durable
 from tts_service.core.voice_labels import (
@@ -66,11 +66,13 @@ class VoiceFolder:
         wanted, primary = key(word), language.lower().partition("-")[0]
         named = [voice for voice in self._voices.values() if key(voice.name) == wanted]
         named.sort(key=lambda voice: voice.language.partition("-")[0] != primary)
-        return self._voices.get(word) or (named[0] if named else None)
+        by_id = (voice for voice in self._voices.values() if key(voice.id) == wanted)
+        return self._voices.get(word) or next(by_id, named[0] if named else None)
 
     def file(self, file_name: str) -> FolderVoice | None:
-        """By the name of its file."""
-        return next((voice for voice in self._voices.values() if voice.file_name == file_name), None)
+        """By the name of its file, however it is written."""
+        wanted = key(file_name)
+        return next((voice for voice in self._voices.values() if key(voice.file_name) == wanted), None)
 
     def _read(self) -> list[FolderVoice]:
         """Runs on a thread."""
@@ -149,16 +151,16 @@ def _is_inside(path: Path) -> bool:
 
 
 def _content(path: Path, limit_bytes: int) -> bytes:
-    """Raises OSError, also for a file that is too long."""
+    """Raises OSError, and MessageTooLarge."""
     with path.open("rb") as file:
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
-        raise OSError("too long")
+        raise MessageTooLarge(f"Its {path.suffix} has more than {limit_bytes:,} bytes.", service="tts")
     return content
 
 
 def _transcript(path: Path) -> str:
-    """What is said, or nothing where nobody wrote it down legibly. Raises OSError."""
+    """What is said, or nothing where nobody wrote it down legibly. Raises OSError and MessageTooLarge."""
     if not path.exists() or not _is_inside(path):
         return ""
     text = _content(path, TRANSCRIPT_LIMIT_CHARS * 4).decode("utf-8-sig", "replace")

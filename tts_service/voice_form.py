@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from shared.errors import BadRequest, InvalidMessage, MessageTooLarge
+from shared.errors import BadRequest, InternalError, InvalidMessage, MessageTooLarge
 from tts_service.core.voice_labels import plain_language, plain_name, plain_transcript
 
 FILE_LIMIT_BYTES: Final = 25 * 1024 * 1024
@@ -40,7 +40,7 @@ class Wanted:
 async def received(request: Request, deadline_s: float = UPLOAD_DEADLINE_S) -> AsyncIterator[tuple[BinaryIO, Wanted]]:
     """The file, at its start, and what is wanted; the file is closed when the block is left.
 
-    Raises MessageTooLarge, InvalidMessage and BadRequest.
+    Raises MessageTooLarge, InvalidMessage and BadRequest; InternalError where there is no room for it.
     """
     form = await _form(Request(request.scope, _limited(request)), deadline_s)
     try:
@@ -59,6 +59,8 @@ async def _form(request: Request, deadline_s: float) -> FormData:
         raise BadRequest("The file took too long to arrive.", service="tts", param="file") from None
     except ClientDisconnect:
         raise BadRequest("The file did not arrive whole.", service="tts", param="file") from None
+    except OSError:  # of the temporary file
+        raise InternalError("There is no room to receive the file in.", service="tts", param="file") from None
     except UnicodeError:  # the sender names its own charset
         raise InvalidMessage("The form's charset is none.", service="tts") from None
 

@@ -6,7 +6,7 @@ and decoded on few threads of its own.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import anyio
 from anyio import CapacityLimiter
@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from shared import threads
 from shared.errors import NotFound, ServiceUnavailable, TooManySessions
+from shared.threads import StopToken
 from tts_service.known_voices import Kind, KnownVoice, KnownVoices
-from tts_service.recording import checked_recording
+from tts_service.recording import Recording, checked_recording
 from tts_service.synthesiser import Synthesiser
 from tts_service.voice_form import form_schema, received
 
@@ -80,8 +81,7 @@ def voice_routes(synthesiser: Synthesiser) -> APIRouter:
         with uploads.admitted():
             async with received(request) as (file, wanted):
                 known.check_new(wanted.name)
-                recording = await threads.call(checked_recording, file, limiter=uploads.decoding)
-                return _details(known, await known.add(wanted, recording))
+                return _details(known, await known.add(wanted, await uploads.decoded(file)))
 
     @router.get("/v1/voices/{voice_id}")
     async def one(voice_id: str) -> VoiceDetails:
@@ -105,7 +105,7 @@ class Uploads:
     """The recordings that are being received, and the threads that decode them."""
 
     def __init__(self) -> None:
-        self.decoding = CapacityLimiter(DECODED_AT_ONCE)
+        self._decoding = CapacityLimiter(DECODED_AT_ONCE)
         self._places = CapacityLimiter(UPLOADS_AT_ONCE)
 
     @contextmanager
@@ -122,6 +122,18 @@ class Uploads:
             yield
         finally:
             self._places.release_on_behalf_of(place)
+
+    async def decoded(self, file: BinaryIO) -> Recording:
+        """What a file becomes. Raises InvalidAudio and MessageTooLarge. A cancel ends it at its next piece."""
+
+        def make(stop: StopToken) -> Iterator[Recording]:
+            yield checked_recording(file, stop.is_stopped)
+
+        made = list[Recording]()
+        async with threads.iterate(make, 1, self._decoding) as recordings:
+            async for recording in recordings:
+                made.append(recording)
+        return made[0]
 
 
 def fields_of(known: KnownVoices, voice: KnownVoice) -> dict[str, Any]:

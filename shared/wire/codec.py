@@ -1,6 +1,11 @@
-"""Text frames ↔ messages: JSON objects told apart by `type` (`op` is read too)."""
+"""Text frames ↔ messages: JSON objects told apart by `type` (`op` is read too).
+
+Law: what comes out of here, either way, can be encoded. Half of a character (JSON can name one: `"\\ud83d"`), which no
+text frame can hold, becomes U+FFFD; the rest of its text stays as it is.
+"""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -9,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.errors import InvalidJson, InvalidMessage, MessageTooLarge, UnknownType
 
 MESSAGE_LIMIT_BYTES = 1024 * 1024
+_HALF = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")  # also of a pair in escapes, which is a character
 
 
 class Message(BaseModel):
@@ -19,7 +25,7 @@ class Message(BaseModel):
 
     def to_json(self, **more: object) -> str:
         """One line of JSON, `type` first, then `more`, then the fields that are set; None means absent."""
-        return json.dumps({"type": self.type, **more, **self.model_dump(exclude_none=True)}, ensure_ascii=False)
+        return whole(json.dumps({"type": self.type, **more, **self.model_dump(exclude_none=True)}, ensure_ascii=False))
 
 
 M = TypeVar("M", bound=Message)
@@ -59,11 +65,20 @@ def load_object(text: str) -> dict[str, Any]:
         raise MessageTooLarge(f"A message has at most {MESSAGE_LIMIT_BYTES} bytes; this one has {size}.")
     try:
         found = json.loads(text)
+        if _HALF.search(text):
+            found = json.loads(whole(json.dumps(found, ensure_ascii=False)))
     except (ValueError, RecursionError):
         raise InvalidJson("The text frame is not JSON.") from None
     if not isinstance(found, dict):
         raise InvalidJson("The text frame is JSON, but no object.")
     return found
+
+
+def whole(text: str) -> str:
+    """`text` with U+FFFD for each half of a character; two halves that stand side by side are joined."""
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def size_bytes(text: str) -> int:

@@ -4,6 +4,7 @@ tests/cases/wire/*.jsonl hold one line a message, every field set, so that a dif
 """
 
 import json
+import re
 import types
 import typing
 from pathlib import Path
@@ -245,7 +246,7 @@ HOSTILE = [
 WITH_ODD_FIELDS = [
     '{"type": "\\ud800"}', '{"type": {"\\ud800": 1}}', '{"type": true}', '{"type": 1e999}', '{"type": NaN}',
     '{"type": ' + "[" * 900 + "]" * 900 + "}", '{"type": ' + "9" * 4_000 + "}",
-    '{"type": "text", "text": "\\ud800"}', '{"type": "text", "text": null}',
+    '{"type": "text", "text": null}', '{"type": "config", "voice": "\\ud800", "sample_rate": "\\ud800"}',
     '{"type": "played", "reply_id": "r", "ms": NaN}', '{"type": "played", "reply_id": "r", "ms": 1e999}',
     '{"type": "config", "endpointing": {"silence_rms": NaN}}', '{"type": "config", "endpointing": []}',
     '{"type": "config", "sample_rate": -Infinity}',
@@ -264,6 +265,58 @@ def test_odd_fields_are_refused_with_a_message_that_can_be_sent(text: str) -> No
     with pytest.raises((UnknownType, InvalidMessage)) as refusal:
         native.CLIENT.decode(text)
     assert len(refusal.value.message.encode()) < 500
+
+
+@pytest.mark.parametrize(("codec", "model"), EVERY_MESSAGE)
+def test_half_a_character_in_any_text_is_read_as_a_sign_for_it_and_written_as_one(
+    codec: Codec[Any], model: type[Message]
+) -> None:
+    fields = example(codec, model.type)
+    for name, text in fields.items():
+        if name == "type" or not isinstance(text, str):
+            continue
+        for half in ("\ud83d", "\ude00"):
+            try:
+                read = codec.decode(json.dumps(fields | {name: half}))
+            except InvalidMessage as refusal:  # a field that takes some words only
+                assert refusal.message.encode()
+            else:
+                assert getattr(read, name) == "\ufffd"
+                assert json.loads(read.model_copy(update={name: half}).to_json().encode())[name] == "\ufffd"
+
+
+TEXT_WITH_HALVES = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=40)
+
+
+@given(texts=st.lists(TEXT_WITH_HALVES, max_size=4), is_escaped=st.booleans())
+def test_halves_anywhere_are_replaced_and_no_other_sign_is_touched(texts: list[str], is_escaped: bool) -> None:
+    read = load_object(json.dumps({"texts": texts, "more": {"deep": [texts]}}, ensure_ascii=is_escaped))
+    assert read["more"] == {"deep": [read["texts"]]}
+    for text, found in zip(texts, read["texts"], strict=True):
+        joined = "".join(pair if len(pair) == 1 else joined_pair(pair) for pair in pairs_in(text))
+        assert found == "".join("\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in joined)
+
+
+def pairs_in(text: str) -> list[str]:
+    """The signs of a text, halves that belong together as one."""
+    return re.findall("[\ud800-\udbff][\udc00-\udfff]|.", text, re.DOTALL)
+
+
+def joined_pair(pair: str) -> str:
+    return chr(0x10000 + (ord(pair[0]) - 0xD800) * 0x400 + ord(pair[1]) - 0xDC00)
+
+
+def test_half_a_character_in_a_name_is_replaced_too() -> None:
+    assert load_object('{"\\ud83d": {"a\\ude00": NaN}, "b": "\\ud83d\\ude00 \\uD55C \\\\ud83d"}').keys() == {
+        "\ufffd",
+        "b",
+    }
+    assert load_object('{"b": "\\ud83d\\ude00 \\uD55C \\\\ud83d"}') == {"b": "😀 한 \\ud83d"}
+    assert native.CLIENT.decode('{"type": "ping", "\\ud83d": 1}') == native.Ping()
+
+
+def test_two_halves_that_come_side_by_side_are_written_as_one_character() -> None:
+    assert '"delta": "\U0001f600!"' in tts.Text(reply_id="r", delta="\ud83d" + "\ude00!").to_json()
 
 
 def test_the_last_of_two_equal_keys_counts() -> None:

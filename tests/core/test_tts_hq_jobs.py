@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tts_service.core.hq_jobs import MOST_FAILURES, HqJobs
+from tts_service.core.hq_jobs import MOST_FAILURES, MOST_MESSAGES, HqJobs
 
 pytestmark = pytest.mark.core
 
@@ -43,9 +43,26 @@ def test_a_newer_text_of_a_message_drops_the_older_one_also_while_it_runs() -> N
     assert one.want("a", "newer") == ["old"]
     assert one.begin() == "newer"
     assert one.want("a", "newest") == ["newer"]
+    assert one.begin() is None, "the newer one is being stopped still"
     one.end("newer")
 
     assert one.begin() == "newest"
+
+
+def test_what_is_wanted_anew_while_it_is_being_stopped_is_begun_when_it_has_ended() -> None:
+    one = jobs(most_running=2)
+    one.want("a", "key")
+    one.begin()
+    one.want("a", "other")
+    one.want("a", "key")
+    assert one.state("key") == "waiting"
+    assert one.begin() is None, "one key is never made twice at once"
+    one.want("b", "third")
+    assert one.begin() == "third"
+    one.end("key", "cut off")
+
+    assert one.state("key") == "waiting", "the failure is of what nobody wanted"
+    assert one.begin() == "key"
 
 
 def test_asking_for_the_same_again_changes_nothing() -> None:
@@ -72,10 +89,21 @@ def test_what_was_dropped_may_be_asked_for_again() -> None:
 def test_only_so_many_may_wait() -> None:
     one = jobs(most_waiting=1)
     one.want("a", "first")
-    assert not one.has_room("second")
-    assert one.has_room("first")
+    assert not one.has_room("b", "second")
+    assert one.has_room("b", "first")
     one.begin()
-    assert one.has_room("second")
+    assert one.has_room("b", "second")
+
+
+def test_only_so_many_messages_may_want_the_same() -> None:
+    one = jobs()
+    for place in range(MOST_MESSAGES):
+        assert one.has_room(str(place), "key")
+        one.want(str(place), "key")
+    assert not one.has_room("one more", "key")
+    assert one.has_room("0", "key"), "it wants it already"
+    one.leave("1")
+    assert one.has_room("one more", "key")
 
 
 def test_a_failure_is_told_until_it_is_asked_for_again() -> None:
@@ -116,17 +144,19 @@ class Jobs(RuleBasedStateMachine):
         self.wants: dict[str, str] = {}
         self.order: list[str] = []  # of the keys that wait or run
         self.running: set[str] = set()
+        self.stopping: set[str] = set()
 
     def unwanted(self) -> list[str]:
         gone = [key for key in self.order if key not in self.wants.values()]
         self.order = [key for key in self.order if key not in gone]
+        self.stopping |= self.running & set(gone)
         self.running -= set(gone)
         return gone
 
     @rule(message=MESSAGES, key=KEYS)
     def want(self, message: str, key: str) -> None:
         has_room = key in self.order or len(self.order) - len(self.running) < self.most_waiting
-        assert self.jobs.has_room(key) == has_room
+        assert self.jobs.has_room(message, key) == has_room
         if not has_room:
             return
         dropped = self.jobs.want(message, key)
@@ -149,8 +179,9 @@ class Jobs(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        waiting = [key for key in self.order if key not in self.running]
-        expected = waiting[0] if waiting and len(self.running) < self.most_running else None
+        begun = self.running | self.stopping
+        waiting = [key for key in self.order if key not in begun]
+        expected = waiting[0] if waiting and len(begun) < self.most_running else None
         assert self.jobs.begin() == expected
         if expected:
             self.running.add(expected)
@@ -159,7 +190,9 @@ class Jobs(RuleBasedStateMachine):
     def end(self, key: str, failure: str | None) -> None:
         has_run = key in self.running
         self.jobs.end(key, failure)
+        self.stopping.discard(key)
         if has_run:
+            self.running.discard(key)
             self.wants = {message: other for message, other in self.wants.items() if other != key}
             self.unwanted()
             assert self.jobs.state(key) == ("failed" if failure else None)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tts_service.core.voice_labels import (
     FileLabels,
+    claim,
     file_labels,
     file_name_in,
     key,
@@ -50,6 +51,10 @@ def test_a_name_is_made_plain(text: str, name: str) -> None:
         "\u202eannA",
         "\ud800",
         "a\u200bb",
+        "a／b",
+        "a＼b",
+        "．．",
+        "…",
     ],
 )
 def test_what_is_no_name_is_refused(text: str) -> None:
@@ -136,6 +141,26 @@ def test_one_name_has_one_key() -> None:
     assert key("Anna") != key("Anne")
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("en-Ann_woman.wav", "EN-ANN_woman"),
+        ("Ann.MP3", "ａｎｎ"),
+        ("Straße.flac", "STRASSE"),
+        ("ﬁn．wav", "fin"),
+        ("Å", "A\u030a"),
+    ],
+)
+def test_one_voice_claims_a_name_with_and_without_the_suffix_of_a_file(name: str, other: str) -> None:
+    assert claim(name) == claim(other) == claim(key(name))
+    assert claim("Ann.ogg") != claim("Ann")
+
+
+@given(st.text(max_size=100))
+def test_the_key_of_a_key_is_the_key(text: str) -> None:
+    assert key(key(text)) == key(text)
+
+
 @given(st.text(max_size=100))
 def test_what_is_plain_stays_as_it_is_and_holds_no_control_and_no_path(text: str) -> None:
     for clean in (plain_name, plain_transcript):
@@ -144,7 +169,7 @@ def test_what_is_plain_stays_as_it_is_and_holds_no_control_and_no_path(text: str
             assert clean(once) == once
             assert not {unicodedata.category(character)[0] for character in once} & {"C"}
     name = plain_name(text)
-    assert name is None or not set(name) & set("/\\")
+    assert name is None or not set(key(name)) & set("/\\")
 
 
 @given(st.text(max_size=40), st.sampled_from([".wav", ".mp3", ".flac", ".WAV"]))

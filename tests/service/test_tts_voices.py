@@ -4,42 +4,22 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from httpx2 import Response
 
 from shared.wire.tts import TTS_OUT, Done, End, Start, Text, TtsError, TtsReady
 from tests.support.uploads import encoded, wav
+from tests.support.voice_client import listed, refusal, serving, upload
 from tests.support.voices import FORM, Folder, Mute, everything, noisy, spoken, voice_wav
-from tts_service.app import build_app
 from tts_service.engines.base import Reference
 from tts_service.engines.fake import FakeEngine, FakeSlot
-from tts_service.settings import TtsSettings
 from tts_service.voice_form import CONSENT_FAULT, FILE_LIMIT_BYTES
 
 pytestmark = pytest.mark.service
-
-
-@contextmanager
-def serving(top: Path, engine: FakeEngine | None = None, **settings: Any) -> Iterator[TestClient]:
-    """A client of the service, whose folders are in `top`."""
-    wanted = TtsSettings(
-        engine="fake",
-        voices_dir=top / "own",
-        seed_voices_dir=top / "voices",
-        speakers_dir=top / "speakers",
-        **settings,
-    )
-    with TestClient(build_app(wanted, engine or FakeEngine()), raise_server_exceptions=False) as client:
-        while client.get("/ready").json()["parts"]["engine"] == "The speech engine is loading.":
-            pass
-        yield client
 
 
 @pytest.fixture
@@ -51,22 +31,6 @@ def engine() -> FakeEngine:
 def client(tmp_path: Path, engine: FakeEngine) -> Iterator[TestClient]:
     with serving(tmp_path, engine, max_voices=4) as client:
         yield client
-
-
-def upload(client: TestClient, file: bytes | None = None, called: str = "a.wav", /, **fields: str | None) -> Response:
-    form = {key: value for key, value in {**FORM, **fields}.items() if value is not None}
-    return client.post("/v1/voices", data=form, files={"file": (called, voice_wav() if file is None else file)})
-
-
-def refusal(response: Response) -> tuple[int, str, str | None]:
-    error = response.json()["error"]
-    assert error["message"].endswith(".")
-    assert error["type"] in ("invalid_request_error", "rate_limit_error", "server_error")
-    return response.status_code, error["code"], error["param"]
-
-
-def listed(client: TestClient, kind: str) -> list[dict[str, Any]]:
-    return [voice for voice in client.get("/v1/voices").json()["voices"] if voice["kind"] == kind]
 
 
 def test_a_voice_is_uploaded_listed_read_and_deleted(client: TestClient, tmp_path: Path) -> None:
@@ -179,7 +143,7 @@ def zipped() -> bytes:
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        (b"", "understood"),
+        (b"", "The file is empty"),
         (zipped(), "understood"),
         (np.random.default_rng(7).bytes(10_000_000), "understood"),
         (voice_wav(1.5), "speak for 3 to 30 seconds"),
@@ -333,26 +297,6 @@ def test_the_operator_s_voices_speak_by_their_path(tmp_path: Path) -> None:
         assert refusal(client.delete("/v1/voices/zh-Xinran_woman")) == (400, "unsupported", "voice_id")
         assert refusal(client.delete("/v1/voices/tone")) == (400, "unsupported", "voice_id")
     assert len(engine.prepared) == 1
-
-
-def test_the_default_voice_is_prepared_before_the_service_is_ready(tmp_path: Path) -> None:
-    Folder(tmp_path).put("en-Anna_woman.wav")
-    engine = FakeEngine()
-    with serving(tmp_path, engine, default_voice="Anna") as client:
-        assert client.get("/ready").status_code == 200
-        assert len(engine.prepared) == 1
-        assert client.post("/v1/audio/speech", json={"input": "Hello."}).status_code == 200
-        assert [request.speaker is not None for request in engine.requests] == [True]
-        info = client.get("/speaker_info").json()
-    assert info["default"] == "Anna"
-    assert info["loaded"] == ["Anna"]
-    assert info["cache"] == {"entries": 1, "limit": 50, "bytes": 64, "memory": 1, "disk": 0, "prepared": 1}
-
-
-def test_a_default_voice_that_nobody_has_keeps_the_service_from_being_ready(tmp_path: Path) -> None:
-    with serving(tmp_path, default_voice="Anna") as client:
-        assert client.get("/ready").status_code == 503
-        assert refusal(upload(client))[:2] == (503, "service_unavailable")
 
 
 def test_the_speakers_are_told_with_what_is_in_memory(client: TestClient) -> None:

@@ -208,6 +208,14 @@ async def test_a_voice_whose_folder_is_gone_can_be_deleted(tmp_path: Path) -> No
     assert voices.all() == []
 
 
+async def test_a_deletion_that_was_broken_off_is_ended_by_the_next_one(tmp_path: Path) -> None:
+    voices = await loaded(tmp_path)
+    anna = await voices.add(ANNA, recording())
+    (tmp_path / "own" / anna.id).rename(tmp_path / "own" / f"{durable.PREFIX}{anna.id}")
+    await voices.delete(anna.id)
+    assert everything(tmp_path / "own") == []
+
+
 async def test_a_disk_that_keeps_a_voice_is_told_and_the_voice_stays(tmp_path: Path) -> None:
     voices = await loaded(tmp_path)
     anna = await voices.add(ANNA, recording())

@@ -13,7 +13,8 @@ from anyio.lowlevel import checkpoint
 
 from shared.errors import EngineFailed, NotFound
 from shared.metrics import TTS_SPEAKERS
-from tts_service.engines.base import Capabilities, Reference, Speaker
+from tests.support.speaker_copies import copies, files
+from tts_service.engines.base import Reference, Speaker
 from tts_service.engines.fake import FakeEngine, FakeSlot
 from tts_service.speaker_copies import DIGEST_BYTES, LONGEST_BYTES, MAGIC, SpeakerCopies
 from tts_service.speakers import Speakers
@@ -61,17 +62,6 @@ def recorded(tmp_path: Path) -> Callable[[str], Reference]:
 
 
 Recorded = Callable[[str], Reference]
-
-
-def copies(folder: Path, version: str = "1", limit_bytes: int = 1 << 30) -> SpeakerCopies:
-    class Versioned(FakeEngine):
-        capabilities = Capabilities(("en",), (), 1_000, "chunk", can_clone=True, version=version)
-
-    return SpeakerCopies(folder / "speakers", Versioned(), limit_bytes)
-
-
-def files(folder: Path) -> list[Path]:
-    return sorted((folder / "speakers").iterdir()) if (folder / "speakers").exists() else []
 
 
 async def test_a_speaker_is_prepared_once(recorded: Recorded) -> None:
@@ -247,37 +237,10 @@ async def test_a_copy_that_was_changed_never_reaches_an_engine(tmp_path: Path, r
     assert copies(tmp_path).read("a") == b"prepared", "the sound copy took its place"
 
 
-@pytest.mark.parametrize("content", [b"", MAGIC, b"\x80\x04N.", bytes(LONGEST_BYTES + 1_000)])
-async def test_a_file_that_is_no_copy_is_thrown_away(tmp_path: Path, recorded: Recorded, content: bytes) -> None:
-    kept = copies(tmp_path)
-    kept.write("a", b"prepared")
-    (copy,) = files(tmp_path)
-    copy.write_bytes(content)
-    assert kept.read("a") is None
-    assert files(tmp_path) == []
-
-
-async def test_a_copy_of_one_voice_is_none_of_another(tmp_path: Path) -> None:
-    kept = copies(tmp_path)
-    kept.write("a", b"of a")
-    (of_a,) = files(tmp_path)
-    kept.write("b", b"of b")
-    (of_b,) = {*files(tmp_path)} - {of_a}
-    of_b.write_bytes(of_a.read_bytes())
-    assert kept.read("b") is None
-
-
 async def test_too_large_a_speaker_is_kept_in_memory_alone(tmp_path: Path, recorded: Recorded) -> None:
     speakers = Speakers(copies(tmp_path))
     await speakers.of(recorded("a"), Preparer(lambda _: bytes(LONGEST_BYTES + 1)))
     assert (files(tmp_path), speakers.in_memory()) == ([], ["a"])
-
-
-async def test_the_oldest_copies_make_room(tmp_path: Path) -> None:
-    kept = copies(tmp_path, limit_bytes=1_500)
-    for revision in "abcd":
-        kept.write(revision, bytes(600))
-    assert [kept.read(revision) is not None for revision in "abcd"] == [False, False, True, True]
 
 
 async def test_a_disk_that_takes_nothing_costs_the_copy_alone(tmp_path: Path, recorded: Recorded) -> None:
@@ -350,12 +313,53 @@ async def test_another_failure_of_the_disk_is_the_adapter_s(recorded: Recorded) 
         await Speakers().of(recorded("a"), Preparer(read))
 
 
-async def test_copies_of_voices_that_are_gone_are_dropped_at_the_start(tmp_path: Path) -> None:
-    kept = copies(tmp_path)
-    for revision in "abc":
-        kept.write(revision, b"prepared")
-    (tmp_path / "speakers" / ".part-spk_1").write_bytes(b"half")
-    await Speakers(kept).keep_only(iter(["b"]))
-    assert [kept.read(revision) for revision in "abc"] == [None, b"prepared", None]
-    assert len(files(tmp_path)) == 1
-    await Speakers().keep_only(["b"])
+async def test_a_copy_that_the_disk_keeps_does_not_end_the_reply_of_a_deleted_voice(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    speakers, slot, reference = Speakers(copies(tmp_path)), Preparer(waits=True), recorded("a")
+    told = list[Speaker]()
+
+    async def ask() -> None:
+        told.append(await speakers.of(reference, slot))
+
+    def refuse(_: SpeakerCopies, __: str) -> None:
+        raise PermissionError
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await slot.has_begun()
+        await speakers.forget("a")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(SpeakerCopies, "forget", refuse)
+            slot.gate.set()
+            while not told:
+                await checkpoint()
+    assert told == [Speaker("a", b"a")]
+
+
+async def test_who_waits_with_the_same_recording_elsewhere_is_not_told_that_it_was_deleted(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    def read(reference: Reference) -> bytes:
+        return reference.path.read_bytes() or b"a"
+
+    speakers, slot, other = Speakers(), Preparer(read, waits=True), Preparer(read)
+    first, told = recorded("a"), list[Speaker]()
+    twin = Reference("a", tmp_path / "twin.wav", "Hello.", "en")
+    twin.path.write_bytes(b"")
+
+    async def ask_first() -> None:
+        with pytest.raises(NotFound):
+            await speakers.of(first, slot)
+
+    async def ask_twin() -> None:
+        told.append(await speakers.of(twin, other))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask_first)
+        await slot.has_begun()
+        tasks.start_soon(ask_twin)
+        await wait_all_tasks_blocked()
+        first.path.unlink()
+        slot.gate.set()
+    assert told == [Speaker("a", b"a")]

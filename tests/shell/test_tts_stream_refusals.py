@@ -2,7 +2,6 @@
 
 import json
 import threading
-from typing import Any
 
 import pytest
 from anyio import wait_all_tasks_blocked
@@ -10,7 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from shared.errors import EngineFailed
 from shared.metrics import STALE
-from shared.wire.tts import Cancel, Done, End, Start, Text, TtsError
+from shared.wire.tts import Cancel, Done, End, SegmentStarted, Start, Text, TtsError
 from tests.support.tts_peer import LOADING, connected, dones, peer_of, report, service
 from tts_service.engines.fake import FAILS, FakeEngine
 from tts_service.outbox import CONTROL_LIMIT
@@ -32,6 +31,17 @@ async def test_a_peer_that_causes_errors_and_reads_nothing_is_cut_off() -> None:
         assert await peer.closed() == 1013
 
 
+@pytest.mark.parametrize("deltas", [["Hello \ud83d there."], ["Hello \ud83d", "\ude00 there."], ["\ude00"], ["\ud83d"]])
+async def test_half_a_character_in_a_text_ends_neither_its_reply_nor_another(deltas: list[str]) -> None:
+    async with connected(FakeEngine()) as peer:
+        peer.send(Start(reply_id="a"), Start(reply_id="b"))
+        peer.send(*(json.dumps({"type": "text", "reply_id": "a", "delta": delta}) for delta in deltas))
+        peer.send(End(reply_id="a"), Text(reply_id="b", delta="Hello."), End(reply_id="b"))
+        received = await peer.until_done("a", "b")
+    assert dones(received) == {"a": "completed", "b": "completed"}
+    assert "".join(item.text for item in received if isinstance(item, SegmentStarted)).encode()
+
+
 @pytest.mark.parametrize(
     ("frame", "code", "reply_id"),
     [
@@ -43,6 +53,9 @@ async def test_a_peer_that_causes_errors_and_reads_nothing_is_cut_off() -> None:
         ('{"type": "start", "reply_id": "a", "speed": 9}', "invalid_message", "a"),
         ('{"type": "start", "reply_id": ""}', "invalid_message", ""),
         ('{"type": "start", "reply_id": 5}', "invalid_message", None),
+        ('{"type": "start", "reply_id": "\\ud83d"}', "invalid_message", "\ufffd"),
+        ('{"type": "start", "reply_id": "\\ud83d", "speed": 9}', "invalid_message", "\ufffd"),
+        ('{"type": "\\ud83d"}', "unknown_type", None),
         ('{"type": "start", "reply_id": "' + "a" * 65 + '"}', "invalid_message", None),
         ('{"type": "start", "reply_id": "a", "sample_rate": 1}', "invalid_message", "a"),
         (json.dumps({"type": "text", "reply_id": "a", "delta": "x" * 1_100_000}), "message_too_large", None),
@@ -156,27 +169,30 @@ class BrokenEngine(FakeEngine):
         raise EngineFailed("The tone has no voice today.", service="tts")
 
 
-@pytest.mark.parametrize(
-    ("engine", "settings", "sentence"),
-    [
-        (BrokenEngine(), {}, "The tone has no voice today."),
-        (
-            FakeEngine(),
-            {"default_voice": "nobody"},
-            "TTS_DEFAULT_VOICE cannot speak: There is no voice called 'nobody'.",
-        ),
-    ],
-)
-async def test_a_service_that_cannot_speak_says_why(
-    engine: FakeEngine, settings: dict[str, Any], sentence: str
-) -> None:
-    async with service(engine, **settings) as app:
+async def test_a_service_that_cannot_speak_says_why() -> None:
+    sentence = "The tone has no voice today."
+    async with service(BrokenEngine()) as app:
         assert await report(app) == sentence
         async with peer_of(app) as peer:
             refusal = await peer.receive()
             assert isinstance(refusal, TtsError)
             assert (refusal.code, refusal.message, refusal.retryable) == ("service_unavailable", sentence, True)
             assert await peer.closed() == 1013
+
+
+async def test_without_its_default_voice_those_who_ask_for_one_are_spoken_to() -> None:
+    missing = "TTS_DEFAULT_VOICE cannot speak: There is no voice called 'nobody'."
+    async with service(FakeEngine(), default_voice="nobody") as app:
+        assert await report(app) == missing
+        async with peer_of(app) as peer:
+            await peer.receive()
+            peer.say("a", "Hello.")
+            error, done = await peer.receive(), await peer.receive()
+            assert isinstance(error, TtsError)
+            assert (error.code, error.message, error.reply_id) == ("service_unavailable", missing, "a")
+            assert done == Done(reply_id="a", outcome="failed", total_samples=0)
+            peer.say("b", "Hello.", voice="tone")
+            assert dones(await peer.until_done("b")) == {"b": "completed"}
 
 
 class SlowLoader(FakeEngine):

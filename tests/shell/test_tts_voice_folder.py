@@ -57,11 +57,16 @@ async def test_what_is_no_voice_is_logged_by_its_name_and_passed_over(
     folder.put("en-Long_man.wav", bytes(FILE_LIMIT_BYTES + 1))
     (folder.path / "en-Folder_man.wav").mkdir()
     os.mkfifo(folder.path / "en-Pipe_man.wav")
+    folder.put("en-Wordy_man.wav")
+    folder.put("en-Wordy_man.txt", b"word " * 1_000)
     assert await folder.ids() == ["en-Anna_woman"]
+    whys = {vars(record)["file"]: vars(record).get("why") for record in caplog.records}
+    assert whys["en-Long_man.wav"] == "Its .wav has more than 26,214,400 bytes."
+    assert whys["en-Wordy_man.wav"] == "Its .txt has more than 4,000 bytes."
     logged = {vars(record)["file"] for record in caplog.records}
     assert logged == {
         "Anna.wav",
-        *(f"en-{name}_man.wav" for name in ("Text", "Silent", "Short", "Long", "Folder", "Pipe")),
+        *(f"en-{name}_man.wav" for name in ("Text", "Silent", "Short", "Long", "Folder", "Pipe", "Wordy")),
     }
 
 

@@ -1,15 +1,30 @@
 """The form of a voice is bounded: in length, also where nobody told it, in time, and in how many come at once."""
 
+import io
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 
-from shared.errors import BadRequest, InvalidMessage, MessageTooLarge, ParleyError, TooManySessions
-from tests.support.voices import FORM, voice_wav
+from shared.errors import (
+    BadRequest,
+    InternalError,
+    InvalidAudio,
+    InvalidMessage,
+    MessageTooLarge,
+    ParleyError,
+    TooManySessions,
+)
+from tests.support.uploads import wav
+from tests.support.voices import FORM, spoken, voice_wav
 from tts_service.voice_form import FIELDS_LIMIT_BYTES, FILE_LIMIT_BYTES, Wanted, received
 from tts_service.voices import UPLOADS_AT_ONCE, Uploads
 
@@ -116,3 +131,43 @@ async def test_so_many_recordings_are_received_at_once_and_no_more() -> None:
             pass
     with uploads.admitted():
         pass
+
+
+async def test_where_there_is_no_room_for_a_file_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    body = form(bytes(4 << 20))
+    refusal = await refused(Sender(body[at : at + 100_000] for at in range(0, len(body), 100_000)))
+    assert (type(refusal), refusal.message) == (InternalError, "There is no room to receive the file in.")
+
+
+class Slow(io.BytesIO):
+    """A file whose first bytes come when the test lets them."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.began, self.gate = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.began.set()
+        assert self.gate.wait(10), "the test lets it go"
+        return super().read(size)
+
+
+async def test_a_cancel_ends_the_decoder_at_its_next_piece() -> None:
+    uploads, file = Uploads(), Slow(wav(spoken(50)))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(uploads.decoded, file)
+        while not file.began.is_set():
+            await checkpoint()
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await wait_all_tasks_blocked()
+        file.gate.set()
+    assert file.tell() < len(file.getvalue()) // 2
+
+
+async def test_a_decoded_file_is_a_recording_or_a_refusal() -> None:
+    uploads = Uploads()
+    assert (await uploads.decoded(io.BytesIO(voice_wav()))).duration_ms > 4_000
+    with pytest.raises(InvalidAudio):
+        await uploads.decoded(io.BytesIO(b"no sound"))

@@ -1,11 +1,13 @@
 """Which texts of finished messages are spoken again, at leisure and in high quality, and for whom.
 
 A message wants one thing at a time: asking anew for it drops what it wanted before, also while that is being made,
-unless another message wants the same. What several messages want is made once. It makes nothing and keeps no result:
-what has ended is forgotten, but for the last failures, so that whoever asks is told.
+unless another message wants the same. What several messages want is made once; so many may want one thing, and no
+more. What was dropped while it ran is being stopped until it ended, and may be wanted anew meanwhile: then it waits. It
+makes nothing and keeps no result: what has ended is forgotten, but for the last failures, so that whoever asks is told.
 
-Laws: a key is made at most once at a time; no more run than may; what waits is begun in the order of asking; what is
-wanted waits or runs until it ended, and what nobody wants does neither.
+Laws: a key is made at most once at a time, what is being stopped included; no more run, or are being stopped, than may;
+what waits is begun in the order of asking; what is wanted waits or runs until it ended, and what nobody wants does
+neither.
 """
 
 from collections import OrderedDict
@@ -14,6 +16,7 @@ from typing import Final, Generic, Literal, TypeVar
 F = TypeVar("F")
 
 MOST_FAILURES: Final = 256
+MOST_MESSAGES: Final = 64  # that want the same
 
 State = Literal["waiting", "running", "failed"]
 
@@ -27,6 +30,7 @@ class HqJobs(Generic[F]):
         self._wanted_by: dict[str, set[str]] = {}  # key → messages; in the order of asking
         self._wants: dict[str, str] = {}  # message → key
         self._running: set[str] = set()
+        self._stopping: set[str] = set()  # dropped while they ran
         self._failures: OrderedDict[str, F] = OrderedDict()
 
     def __len__(self) -> int:
@@ -42,13 +46,15 @@ class HqJobs(Generic[F]):
         """What a failed one failed of."""
         return self._failures[key]
 
-    def has_room(self, key: str) -> bool:
-        """Whether a job may be asked for: one that is there already, or one more that waits."""
-        return key in self._wanted_by or len(self._wanted_by) - len(self._running) < self._most_waiting
+    def has_room(self, message_id: str, key: str) -> bool:
+        """Whether a message may ask for a job: one more that waits, or one that not too many want already."""
+        if key in self._wanted_by:
+            return self._wants.get(message_id) == key or len(self._wanted_by[key]) < MOST_MESSAGES
+        return len(self._wanted_by) - len(self._running) < self._most_waiting
 
     def want(self, message_id: str, key: str) -> list[str]:
         """A message wants this, and nothing else; the keys that are dropped for it, also of such as run."""
-        assert self.has_room(key)
+        assert self.has_room(message_id, key)
         dropped = [] if self._wants.get(message_id) == key else self.leave(message_id)
         self._failures.pop(key, None)
         self._wants[message_id] = key
@@ -67,20 +73,24 @@ class HqJobs(Generic[F]):
         """Nobody gets this; the key, if it waited or ran."""
         self._failures.pop(key, None)
         was_wanted = key in self._wanted_by
+        if key in self._running:
+            self._stopping.add(key)
         self._forget(key)
         return [key] if was_wanted else []
 
     def begin(self) -> str | None:
-        """The next that is made; it runs until `end` or until it is dropped."""
-        if len(self._running) >= self._most_running:
+        """The next that is made; it runs until `end`, also when it is dropped."""
+        if len(self._running) + len(self._stopping) >= self._most_running:
             return None
-        key = next((key for key in self._wanted_by if key not in self._running), None)
+        begun = self._running | self._stopping
+        key = next((key for key in self._wanted_by if key not in begun), None)
         if key is not None:
             self._running.add(key)
         return key
 
     def end(self, key: str, failure: F | None = None) -> None:
-        """One that ran is made, or failed; nothing of one that was dropped."""
+        """One that ran is made, or failed; of one that was dropped nothing is told, and it may be begun anew."""
+        self._stopping.discard(key)
         if key not in self._running:
             return
         self._forget(key)

@@ -1,8 +1,9 @@
 """Whether a recording is good enough to be a voice, and which part of it is kept: decided from its levels alone.
 
 A level is the RMS of one frame, full scale being 1. What is kept begins before the first sound and ends after the last
-one, with a margin; a click does not count as sound. Laws: what is kept lies within the recording, and lasts at most
-`LONGEST_MS` where its length is no fault; silence around a recording changes nothing but where the kept part lies.
+one, with a margin where there is one; a click does not count as sound. All is judged from the sound alone, without what
+lies around it. Laws: what is kept lies within the recording, and lasts `SHORTEST_MS` to `LONGEST_MS` where its length
+is no fault; silence around a recording changes nothing but where the kept part lies, and its margin.
 """
 
 import math
@@ -52,21 +53,21 @@ def measure(rms: Sequence[float], clipped: Sequence[float]) -> Heard | None:
     first, last = _sound(levels_db, loudest_db[-1] - RANGE_DB)
     margin = max(0, min(MARGIN_FRAMES, (LONGEST_MS // FRAME_MS - (last - first)) // 2))
     begin, end = max(0, first - margin), min(len(levels_db), last + margin)
-    kept = sorted(level for level in levels_db[begin:end] if level > NO_SOUND_DB)
-    snr_db = _at(kept, HIGH_SHARE) - _at(kept, LOW_SHARE)
-    return Heard(begin, end, (last - first) * FRAME_MS, snr_db, sum(clipped[begin:end]) / (end - begin))
+    spoken = sorted(level for level in levels_db[first:last] if level > NO_SOUND_DB)
+    snr_db = _at(spoken, HIGH_SHARE) - _at(spoken, LOW_SHARE)
+    return Heard(begin, end, (last - first) * FRAME_MS, snr_db, sum(clipped[first:last]) / (last - first))
 
 
 def length_fault(heard: Heard) -> str | None:
     """A sentence for a person when too little or too much is said."""
-    if heard.length_ms < SHORTEST_MS:
+    if heard.sound_ms < SHORTEST_MS:
         return (
-            f"Only {heard.length_ms / 1000:.1f} seconds of speech are in the recording; "
+            f"Only {heard.sound_ms // 100 / 10} seconds of speech are in the recording; "
             f"speak for {SHORTEST_MS // 1000} to {LONGEST_MS // 1000} seconds."
         )
     if heard.sound_ms > LONGEST_MS:
         return (
-            f"The recording has {heard.sound_ms / 1000:.1f} seconds of speech; "
+            f"The recording has {-(-heard.sound_ms // 100) / 10} seconds of speech; "
             f"cut it to {LONGEST_MS // 1000} seconds at most."
         )
     return None
@@ -98,14 +99,14 @@ def decibels(level: float) -> float:
 
 
 def _sound(levels_db: Sequence[float], above_db: float) -> tuple[int, int]:
-    """Where the first sound begins and the last one ends; the whole where there are clicks alone."""
-    first, last, run = None, len(levels_db), 0
-    for place, level in enumerate(levels_db, 1):
+    """Where the first sound begins and the last one ends; where there are clicks alone, the first and the last."""
+    loud, sounds, run = list[int](), list[int](), 0
+    for place, level in enumerate(levels_db):
         run = run + 1 if level > above_db else 0
-        if run >= CLICK_FRAMES:
-            first = place - run if first is None else first
-            last = place
-    return first or 0, last
+        loud += [place] if run else []
+        sounds += [place - CLICK_FRAMES + 1, place] if run >= CLICK_FRAMES else []
+    found = sounds or loud
+    return found[0], found[-1] + 1
 
 
 def _at(ordered: Sequence[float], share: float) -> float:

@@ -1,16 +1,19 @@
 """What a voice may be called, and what its labels may hold: text of strangers made plain, or refused.
 
-Laws: what comes back holds no control character and no path; cleaning it again changes nothing.
+Laws: what comes back holds no control character and no path, however it is written; cleaning it again changes nothing,
+and so does taking the key of a key.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 NAME_LIMIT_CHARS: Final = 64
 TRANSCRIPT_LIMIT_CHARS: Final = 1_000  # 30 s of fast speech are some 700
 LANGUAGE_LIMIT_CHARS: Final = 16
+KEYS_KEPT: Final = 65_536  # every voice is looked at whenever one is named, and there may be ten thousand
 SUFFIXES: Final = (".wav", ".mp3", ".flac")  # of a voice in a folder, the preferred one first
 
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*")
@@ -33,7 +36,8 @@ class FileLabels:
 def plain_name(text: str) -> str | None:
     """A name of 1 to 64 characters on one line, no path and no code; None for anything else."""
     name = _on_one_line(text)
-    is_path = any(character in "/\\" for character in name) or not name.strip(".")
+    plain = key(name)
+    is_path = any(character in "/\\" for character in plain) or not plain.strip(".")
     return None if is_path or len(name) > NAME_LIMIT_CHARS or not _is_printable(name) else name
 
 
@@ -67,9 +71,18 @@ def file_name_in(path: str) -> str | None:
     return parts[-1] if is_sound and ".." not in parts and _is_printable(path) else None
 
 
+@lru_cache(KEYS_KEPT)
 def key(name: str) -> str:
     """The same for all ways to write one name."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
+    return unicodedata.normalize("NFKC", once.casefold())
+
+
+def claim(name: str) -> str:
+    """What one voice alone may be called: the key of a name, or of a file's name with or without its suffix."""
+    claimed = key(name)
+    suffix = next((suffix for suffix in SUFFIXES if claimed.endswith(suffix)), "")
+    return claimed.removesuffix(suffix)
 
 
 def _on_one_line(text: str) -> str:
