@@ -9,7 +9,7 @@ PY_COSYVOICE := .venv-cosyvoice/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -75,6 +75,9 @@ bench-long: .venv/dev.stamp  ## a talk of 500 turns in a context of 2,048 tokens
 
 bench-cancel: .venv-llama/dev.stamp  ## how soon a reply that nobody wants is over
 	@$(PY) -m tests.bench.llm_cancel
+
+bench-echo: .venv/dev.stamp  ## Parley's own voice in the microphone: false starts, and talkers over it
+	@$(PY) -m tests.bench.asr_echo
 
 bench-tts: .venv/dev.stamp  ## speech: the first audio of one reply and of 16 at once, and how soon a cancel is over
 	@$(PY) -m tests.bench.tts_first_audio

@@ -2,9 +2,14 @@
 
 It asks the endpointer and the learnt detectors, if there are any, and keeps the sound. What follows from an action
 (decoding, telling somebody) is its owner's business: a live stream and a recording do not follow the same.
+
+Where it is told what is played to the talker, the echo of that is no speech (core/echo_guard.py): it is as quiet as the
+noise around it, and a talker as loud as what stands out of it. Until then, and where nothing has been played for a
+while, everything is heard as if there were no guard. The audio of an utterance is always what came in.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -12,6 +17,7 @@ import numpy as np
 
 from asr_service.core import endpointer as core
 from asr_service.detectors import Detectors
+from asr_service.echo import Echo
 from asr_service.utterance import Utterance
 from shared import threads
 from shared.metrics import ASR_FINALS, ASR_RTF
@@ -34,6 +40,7 @@ class Hearing:
         self._speech = detectors.speech.open() if detectors.speech else None
         self._turn = detectors.turn
         self._recent: deque[bytes] = deque(maxlen=TURN_FRAMES if self._turn else START_FRAMES)
+        self._echo: Echo | None = None  # until something is played
 
     @property
     def params(self) -> core.EndpointerParams:
@@ -61,13 +68,31 @@ class Hearing:
         self._endpointer.configure(params)
         self._params = params
 
+    def play(self, pcm: bytes, sample_rate: int) -> None:
+        """PCM16 is played to the talker from the next frame on, or after what is to be played before it."""
+        if self._echo is None:
+            self._echo = Echo()
+            for frame in self._recent:  # the noise around the talker, as it was before
+                self._echo.judge(frame)
+        self._echo.loudspeaker.play(pcm, sample_rate)
+
+    def hush(self) -> None:
+        """What has not been played yet will not be."""
+        if self._echo is not None:
+            self._echo.loudspeaker.hush()
+
     def hear(self, frame: bytes) -> list[core.Action]:
         """Take the next frame of `FRAME_SAMPLES`, PCM16; return what follows from it, in order."""
         self._recent.append(frame)
         if self.utterance is not None:
             self.utterance.add([frame])
         probability = self._speech.probability(frame) if self._speech else None
-        return self._endpointer.handle(core.Frame(rms(frame), probability))
+        level = rms(frame)
+        echo = self._echo.judge(frame) if self._echo is not None else None
+        if echo is not None:
+            level *= math.sqrt(echo.share)
+            probability = 0.0 if echo.is_echo and probability is not None else probability
+        return self._endpointer.handle(core.Frame(level, probability))
 
     def begin(self, started: core.SpeechStarted, make: Callable[[core.SpeechStarted], Utterance]) -> Utterance:
         """The utterance that has started, by `make`, with its audio so far: whole frames, as far as they are kept."""

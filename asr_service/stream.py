@@ -11,13 +11,14 @@ who knows what to do about it; nothing is dropped here.
 
 Per utterance: `speech_started`, then `partial`s, `candidate` and `resumed` in turns, then `endpoint` and exactly one
 `final`, its text that of the candidate if nothing was said after it. Bad input gets a typed error, and the stream lives
-on. What a peer has said when it leaves is still heard to its end. Two tasks, `listen` and the caller's own, and nothing
+on. What a peer says is being played to the talker is laid beside what is heard, and its echo is no speech. What a peer
+has said when it leaves is still heard to its end. Two tasks, `listen` and the caller's own, and nothing
 outlives them.
 """
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 import anyio
@@ -36,7 +37,7 @@ from asr_service.utterance import Reading, Utterance
 from shared.clock import now_s
 from shared.errors import ParleyError, Unsupported
 from shared.metrics import ERRORS
-from shared.pcm import BYTES_PER_SAMPLE, checked, ms_of
+from shared.pcm import BYTES_PER_SAMPLE, checked, from_base64, ms_of
 from shared.wire.asr import (
     ASR_IN,
     STREAM_RATE,
@@ -49,7 +50,9 @@ from shared.wire.asr import (
     Endpoint,
     Final,
     Flush,
+    Hush,
     Partial,
+    Playing,
     Resumed,
     Segment,
     SpeechStarted,
@@ -65,7 +68,16 @@ PARTING_S = 2.0  # what a peer said before it left is heard to its end in this t
 # the same mistake twice. Finals took committed words back in 43 of 56 sentences then, in 19 with 300 ms.
 PARTIAL_SAMPLES = STREAM_RATE * 3 // 10
 
-Item = bytes | Configure | Flush | Clear | ParleyError | None  # bytes: one frame; None: the peer has left
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What is played to the talker, PCM16."""
+
+    pcm: bytes
+    sample_rate: int
+
+
+Item = bytes | Configure | Flush | Clear | Sound | Hush | ParleyError | None  # bytes: a frame; None: the peer has left
 log = logging.getLogger(__name__)
 
 
@@ -142,6 +154,9 @@ class Stream:
             yield from self._cutter.add(self._resampler.add(checked(check_frame(raw))))
             return
         message = ASR_IN.decode(raw)
+        if isinstance(message, Playing):
+            yield Sound(from_base64(message.audio), message.sample_rate)
+            return
         has_new_rate = isinstance(message, Configure) and message.sample_rate not in (None, self._resampler.sample_rate)
         if has_new_rate or isinstance(message, Flush):
             yield from self._cutter.add(self._resampler.finish())
@@ -178,6 +193,10 @@ class Stream:
             case Clear():
                 self._hearing.flush()
                 self._forget()
+            case Sound():
+                self._hearing.play(item.pcm, item.sample_rate)
+            case Hush():
+                self._hearing.hush()
             case ParleyError():
                 await self._tell(item)
             case None:

@@ -11,6 +11,7 @@ from shared.pcm import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from shared.wire.codec import Codec, Message
 
 STREAM_RATE = 16_000  # Hz; what positions count and recognisers hear
+PLAYING_LIMIT_CHARS = 262_144  # two seconds at 48 000 Hz
 
 EndpointReason = Literal["short_pause", "complete", "silence", "unchanged", "max_length", "flush"]
 
@@ -72,6 +73,23 @@ class Clear(Message):
     """Forget the utterance; no final follows."""
 
     type: ClassVar[str] = "clear"
+
+
+class Playing(Message):
+    """What is played to the talker: from now on, or after what was sent before it. Its echo is then no speech."""
+
+    type: ClassVar[str] = "playing"
+    sample_rate: int = Field(STREAM_RATE, ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE, description="Of `audio`, Hz.")
+    audio: str = Field(
+        max_length=PLAYING_LIMIT_CHARS,
+        description="PCM16 as base64, as it is sent to be played: ahead of time is fine, by two minutes at most.",
+    )
+
+
+class Hush(Message):
+    """Nothing is played any more: what was sent as `playing` and is not played yet never will be."""
+
+    type: ClassVar[str] = "hush"
 
 
 class AsrReady(Message):
@@ -149,7 +167,7 @@ class AsrError(Message):
     retryable: bool = False
 
 
-AsrIn = Configure | Flush | Clear
+AsrIn = Configure | Flush | Clear | Playing | Hush
 AsrOut = AsrReady | SpeechStarted | Partial | Candidate | Resumed | Endpoint | Final | AsrError
-ASR_IN: Codec[AsrIn] = Codec([Configure, Flush, Clear])
+ASR_IN: Codec[AsrIn] = Codec([Configure, Flush, Clear, Playing, Hush])
 ASR_OUT: Codec[AsrOut] = Codec([AsrReady, SpeechStarted, Partial, Candidate, Resumed, Endpoint, Final, AsrError])
