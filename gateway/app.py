@@ -14,6 +14,7 @@ from gateway.client_socket import ClientSocket
 from gateway.dialects.native import error_of
 from gateway.llm_client import LlmClient
 from gateway.personas import InvalidPersona, load_personas
+from gateway.replicas import Replicas
 from gateway.session import House, Session
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
@@ -39,11 +40,12 @@ def build_app(settings: GatewaySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(settings.database_url))
-            client = LlmClient(settings.llm_url, settings.connect_timeout_s, settings.first_token_timeout_s)
+            services = {name: Replicas(name, urls) for name, urls in _services(settings).items()}
+            client = LlmClient(services["llm_service"], settings.connect_timeout_s, settings.first_token_timeout_s)
             llm = await stack.enter_async_context(client.opened())
             readiness.checks["store"] = store.ready
-            watch = ServiceWatch(_services(settings))
-            readiness.checks.update({name: watch.check(name) for name in _services(settings)})
+            watch = ServiceWatch(services.values())
+            readiness.checks.update({name: watch.check(name) for name in services})
             app.state.house = House(settings, llm, store, personas, watch)
             app.state.open_sessions = 0
             tasks = await stack.enter_async_context(anyio.create_task_group())

@@ -1,8 +1,14 @@
-"""One session's ears: a connection to the asr_service that comes back by itself.
+"""One session's ears: a connection to a replica of the asr_service, and to another one when that is lost.
 
-Audio goes through unread, in the rate in which it came; what comes before the first connection waits for it. While a
-connection is lost audio is dropped and counted: speech that was cut cannot be understood later, and the person is told
-at once.
+Audio goes through unread, in the rate in which it came; what comes before the first connection waits for it. What was
+sent of an utterance that has no final yet is kept, up to half a minute (core/kept_audio.py). When a connection breaks,
+the next one is sent it again, and what is heard a second time is told once (core/retold_speech.py): the utterance goes
+on under its id, and has one final. In mid-utterance a place to go on at is looked for during `RESCUE_S`; audio waits
+meanwhile. Where there is none, or nobody was speaking and no other replica is there, the person is told at once, and
+audio is dropped and counted until the service is back: the turn has ended with what was understood, and to hear it
+again would answer it twice.
+
+Positions that are told count from the session's first sample, whichever connection heard it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,18 +19,24 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from gateway.core import events as on
 from gateway.core.events import ConversationEvent, Stage, StageFailed
-from shared import metrics
+from gateway.core.kept_audio import KeptAudio, Kind
+from gateway.core.retold_speech import RetoldSpeech
+from gateway.hearing_again import Spoken, heard_of, moved, told_of
+from gateway.replicas import Replicas
+from shared import clock, metrics
 from shared.errors import AudioOverrun, ParleyError
 from shared.pcm import samples_of
 from shared.wire import asr
 
 PIECE_BYTES = 4_096
-QUEUE_PIECES = 64  # at 16 kHz about 8 s of audio
 OVERRUN_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+RESCUE_S = 2.0  # in which an utterance that lost its recogniser is to go on
+STEADY_S = 1.0  # a connection that lasted so long was a good one
 
 _GONE = "Speech recognition cannot be reached; listening goes on as soon as it is back."
+_LOST = "What was said last was lost; please say it again."
 
 Listener = Callable[[asr.AsrOut | StageFailed], Awaitable[None]]
 
@@ -32,91 +44,176 @@ Listener = Callable[[asr.AsrOut | StageFailed], Awaitable[None]]
 class AsrLink:
     """Send audio, tell a listener what was heard."""
 
-    def __init__(self, url: str, config: asr.Configure, listener: Listener, connect_timeout_s: float) -> None:
-        self._url = f"{url}/v1/stream"
+    def __init__(
+        self, service: str | Replicas, config: asr.Configure, listener: Listener, connect_timeout_s: float
+    ) -> None:
+        self._replicas = Replicas.of("asr_service", service)
         self._config = config
         self._listener = listener
         self._connect_timeout_s = connect_timeout_s
+        self._kept = KeptAudio(config.to_json())
+        self._retold = RetoldSpeech()
+        self._changed = anyio.Event()
         self._is_open = True  # audio is taken: from the start, and again with each connection
-        self._failures = 0  # connections in a row that came to nothing
-        self.heard_s = 0.0  # of audio, in the stream that is open
-        self._send_queue, self._queue = anyio.create_memory_object_stream[bytes | str](QUEUE_PIECES)
+        self._is_ready = False  # the connection is heard
+        self._begins_samples = 0  # where the audio of this connection begins
+        self._failures = 0  # rounds through the replicas in a row that came to nothing
+        self._tried: set[str] = set()  # in this round
+        self._refusal: asr.AsrError | None = None  # of the last one that would not hear
+        self._rescue_until_s: float | None = None
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of audio so far, in which positions count."""
+        return self._kept.position_s
 
     async def hear(self, pcm: bytes) -> None:
         """Pass on audio; waits while the service is behind, and raises AudioOverrun when it does not catch up."""
         for at in range(0, len(pcm), PIECE_BYTES):
+            await self._until_room()
             if not self._is_open:
                 metrics.STALE.labels("gateway", "audio_without_asr").inc()
                 return
             piece = pcm[at : at + PIECE_BYTES]
-            self.heard_s += samples_of(piece) / (self._config.sample_rate or asr.STREAM_RATE)
-            await self._enqueue(piece)
+            self._kept.add_audio(piece, samples_of(piece) / (self._config.sample_rate or asr.STREAM_RATE))
+            self._announce_change()
 
     async def configure(self, config: asr.Configure) -> None:
         """New settings, now and after each reconnect."""
         self._config = config
-        await self._tell(config)
+        if self._is_open:
+            await self._tell(Kind.CONFIG, config)
+        else:
+            self._kept.configure(config.to_json())
 
     async def flush(self) -> None:
-        await self._tell(asr.Flush())
+        await self._tell(Kind.FLUSH, asr.Flush())
 
     async def clear(self) -> None:
-        await self._tell(asr.Clear())
+        await self._tell(Kind.CLEAR, asr.Clear())
+        self._retold.clear()
 
-    async def _tell(self, message: asr.AsrIn) -> None:
+    async def _tell(self, kind: Kind, message: asr.AsrIn) -> None:
+        await self._until_room()
         if self._is_open:
-            await self._enqueue(message.to_json())
+            self._kept.add_message(kind, message.to_json())
+            self._announce_change()
 
-    async def _enqueue(self, frame: bytes | str) -> None:
+    async def _until_room(self) -> None:
         try:
             with anyio.fail_after(self._connect_timeout_s + OVERRUN_S):
-                await self._send_queue.send(frame)
+                while self._is_open and self._kept.is_full:
+                    await self._changed.wait()
         except TimeoutError:
             raise AudioOverrun("Audio comes faster than it can be understood.", service="asr") from None
 
+    def _announce_change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    # One replica after the other
+
     async def run(self) -> None:
         """Keep a connection until cancelled; an outage is told once, and again only after the service was back."""
-        with self._send_queue, self._queue:
-            while True:
-                connection = await self._connect()
-                if connection is not None:
-                    await self._converse(connection)
-                self._let_go()
-                if self._failures == 0:
-                    await self._listener(StageFailed(Stage.ASR, "service_unavailable", _GONE, True))
-                await anyio.sleep(BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
-                self._failures += 1
+        while True:
+            address = self._replicas.take(self._tried)
+            if address is None:
+                await self._rest()
+                continue
+            try:
+                await self._visit(address)
+            finally:
+                self._replicas.give(address)
+            if self._replicas.conditions.keys() <= self._tried:
+                await self._rest()
 
-    async def _connect(self) -> ClientConnection | None:
+    async def _visit(self, address: str) -> None:
+        """Be heard at one replica until that ends."""
+        began_s = clock.now_s()
+        connection = await self._connect(address)
+        is_lost = connection is None or await self._converse(connection)
+        (self._replicas.lose if is_lost else self._replicas.refuse)(address)
+        if self._is_ready:
+            self._retold.lose()
+            if self._rescue_until_s is None:
+                self._rescue_until_s = clock.now_s() + RESCUE_S
+            if clock.now_s() - began_s > STEADY_S:
+                self._tried.clear()
+            self._is_ready = False
+        self._tried.add(address)
+
+    async def _rest(self) -> None:
+        """Nobody is left to be asked in this round: wait, and before that tell an outage unless speech may go on."""
+        self._tried.clear()
+        if self._retold.is_unfinished and self._rescue_until_s is not None:
+            left_s = self._rescue_until_s - clock.now_s()
+            if left_s > 0:
+                return await anyio.sleep(min(BACK_OFF_S[0], left_s))
+        self._let_go()
+        if self._failures == 0:
+            if self._refusal is not None:
+                await self._listener(self._refusal)
+            await self._listener(StageFailed(Stage.ASR, "service_unavailable", _GONE, True))
+        await anyio.sleep(BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)])
+        self._failures += 1
+
+    def _let_go(self) -> None:
+        """Take no more, and forget what waits: it belongs to a turn that is over."""
+        self._is_open, self._rescue_until_s = False, None
+        self._kept.forget()
+        self._retold.abandon()
+        self._announce_change()
+
+    async def _connect(self, address: str) -> ClientConnection | None:
         try:
             with anyio.fail_after(self._connect_timeout_s):
-                return await connect(self._url, compression=None, proxy=None, max_size=None)
+                return await connect(f"{address}/v1/stream", compression=None, proxy=None, max_size=None)
         except (OSError, TimeoutError, WebSocketException):
             return None
 
-    async def _converse(self, connection: ClientConnection) -> None:
-        """Both directions of one connection, until it ends."""
+    # One connection
+
+    async def _converse(self, connection: ClientConnection) -> bool:
+        """Both directions of one connection, until it ends. Whether it was lost, and not closed by the service."""
         try:
+            config, begins_s = self._kept.rewind()
+            self._begins_samples = round(begins_s * asr.STREAM_RATE)
+            if self._retold.is_awaited:
+                self._replicas.note_move()
             self._is_open = True  # before the settings leave: others that come meanwhile follow them
-            await connection.send(self._config.to_json())
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._send, connection)
+                tasks.start_soon(self._send, connection, config)
+                tasks.start_soon(self._await_rescue)
                 await self._receive(connection)
                 tasks.cancel_scope.cancel()
-        except ConnectionClosed:
-            pass
         finally:
-            self._let_go()
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT_S):
                 await connection.close()
             connection.transport.abort()  # a service that hangs keeps no connection; nothing happens to a closed one
+        return connection.protocol.close_rcvd is None
 
-    async def _send(self, connection: ClientConnection) -> None:
+    async def _send(self, connection: ClientConnection, config: str) -> None:
         try:
-            async for frame in self._queue:
+            await connection.send(config)
+            while True:
+                frame = self._kept.next()
+                if frame is None:
+                    await self._changed.wait()
+                    continue
                 await connection.send(frame)
+                if self._is_ready:
+                    self._kept.trim()
+                self._announce_change()
         except ConnectionClosed:
             return  # _receive sees it too, and ends the conversation
+
+    async def _await_rescue(self) -> None:
+        """Speech that this recogniser does not find in what it is sent again is lost: the turn must not wait for it."""
+        await anyio.sleep(RESCUE_S)
+        is_lost = self._retold.is_awaited
+        self._retold.abandon()
+        if is_lost:
+            await self._listener(StageFailed(Stage.ASR, "service_unavailable", _LOST, True))
 
     async def _receive(self, connection: ClientConnection) -> None:
         try:
@@ -127,20 +224,26 @@ class AsrLink:
             return  # closed, or it speaks something else: either way a new connection is due
 
     async def _take(self, message: asr.AsrOut) -> None:
-        """A stream that becomes ready ends an outage; until then the reasons of each refusal are not told again."""
-        if isinstance(message, asr.AsrReady):
-            self._failures = 0
-        if self._failures == 0 or not isinstance(message, asr.AsrError):
-            await self._listener(message)
-
-    def _let_go(self) -> None:
-        """Take no more, and forget what waits: it belongs to a stream that is over."""
-        self._is_open, self.heard_s = False, 0.0
-        while True:
-            try:
-                self._queue.receive_nowait()
-            except anyio.WouldBlock:
+        """A stream that becomes ready ends an outage. Why others would not hear is told when none does."""
+        if isinstance(message, asr.AsrError):
+            if not self._is_ready:
+                self._refusal = message
                 return
+        elif isinstance(message, asr.AsrReady):
+            self._is_ready, self._failures, self._refusal = True, 0, None
+        else:
+            return await self._take_heard(message)
+        await self._listener(message)
+
+    async def _take_heard(self, said: Spoken) -> None:
+        message = moved(said, self._begins_samples)
+        if isinstance(message, asr.SpeechStarted):
+            self._kept.hold(message.at_samples / asr.STREAM_RATE)
+        elif isinstance(message, asr.Final):
+            self._kept.finish(message.end_samples / asr.STREAM_RATE, is_flush=message.reason == "flush")
+        for one in self._retold.take(heard_of(message)):
+            self._rescue_until_s = None
+            await self._listener(told_of(one, message))
 
 
 def event_of(message: asr.AsrOut) -> ConversationEvent | None:

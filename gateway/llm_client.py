@@ -4,12 +4,20 @@ An answer that was asked for and not read to its end is dismissed: the llm_servi
 again. That never holds anybody up. It is done beside the sessions, by a few tasks of the client with little time each,
 and what does not get through is made up for by the service, which gives up by itself what nobody reads. Nothing is
 dismissed that never reached the service, or that it has refused, failed or told to its end.
+
+Where the service has several replicas, the least busy ready one is asked. If it cannot be reached, will not take the
+question now, or is lost in the middle of the answer, another one is asked under the same key, at most `MOVES` times.
+Replicas that share a store repeat the answer; others may write a different one. Nothing is told twice: as long as the
+new answer repeats what was told, it is only compared, and then it goes on. Where it differs, what was told stays, as
+somebody may have heard it, and the answer ends with the error that a single replica's loss would have been. As long as
+nothing was told, any answer will do; and a reply that is still held back, of which nobody heard, is asked for anew by
+the conversation when it ends so. A lost request is not dismissed, since its key is asked for again.
 """
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,11 +26,16 @@ import httpx
 from anyio.abc import TaskGroup
 
 from gateway.core.events import FinishReason
+from gateway.core.replica_choice import OUT
+from gateway.replicas import Replicas
 from shared.errors import ContextLengthExceeded, EngineFailed, ParleyError, ServiceTimeout, ServiceUnavailable
 
 PATH = "/v1/chat/completions"
 DONE = "[DONE]"
 DISMISSALS = 32  # answers that are being dismissed at once; one above is left to the service's own grace
+MOVES = 3  # times that one answer is asked for again elsewhere
+ROUND_S = 0.5  # before those are asked again that refused: the key of a dead replica may have to run out
+_CUT = "The language model stopped in the middle of the answer."
 log = logging.getLogger(__name__)
 
 
@@ -54,10 +67,20 @@ class Delta:
     finish_reason: FinishReason | None = None
 
 
-class Asked:
-    """A request under way: its body, whether any of that was sent, and whether the service is done with it."""
+class Unanswered(Exception):
+    """One replica gave no whole answer, and another one may. `error` is what that is when there is none."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, error: ParleyError, *, is_lost: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.is_lost = is_lost  # else it lives, and does not answer now
+
+
+class Asked:
+    """A request under way: where, its body, whether any of that was sent, and whether the service is done with it."""
+
+    def __init__(self, question: Question, address: str) -> None:
+        self.address = address
         named = {"model": question.model} if question.model else {}
         fields = {"messages": list(question.messages), "stream": True, "max_tokens": question.max_tokens, **named}
         self._body = json.dumps(fields, ensure_ascii=False).encode(errors="replace")
@@ -77,14 +100,15 @@ class LlmClient:
 
     def __init__(
         self,
-        base_url: str,
+        service: str | Replicas,
         connect_timeout_s: float,
         first_token_timeout_s: float,
         transport: httpx.AsyncBaseTransport | None = None,
         dismiss_timeout_s: float = 1.0,
     ) -> None:
         timeout = httpx.Timeout(first_token_timeout_s, connect=connect_timeout_s)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False, transport=transport)
+        self.replicas = Replicas.of("llm_service", service)
+        self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, transport=transport)
         self._tasks: TaskGroup | None = None
         self._dismiss_timeout_s = dismiss_timeout_s
         self._dismissals = 0
@@ -106,32 +130,30 @@ class LlmClient:
         turns, until it can or nothing older is left.
         """
         async with AsyncExitStack() as stack:
-            yield await self._accepted(stack, question)
-
-    async def _accepted(self, stack: AsyncExitStack, question: Question) -> AsyncIterator[Delta]:
-        while True:
-            try:
-                return await stack.enter_async_context(self._asked(Asked(question)))
-            except ContextLengthExceeded:
-                shorter = question.shorter()
-                if shorter is None:
-                    raise
-                log.info("older turns were left out of a prompt", extra={"messages": len(shorter.messages)})
-                question = shorter
+            answer = Answer(self, stack, question)
+            await answer.begin(self.replicas.take())
+            yield answer.deltas()
 
     @asynccontextmanager
-    async def _asked(self, asked: Asked) -> AsyncIterator[AsyncIterator[Delta]]:
+    async def asked(self, asked: Asked) -> AsyncIterator[AsyncIterator[Delta]]:
+        """The deltas of one request at one replica, which is given back at the end. Raises Unanswered."""
         try:
-            async with self._http.stream("POST", PATH, content=asked, headers=asked.headers) as response:
+            with _as_ours():
+                request = self._http.build_request(
+                    "POST", f"{asked.address}{PATH}", content=asked, headers=asked.headers
+                )
+                response = await self._http.send(request, stream=True)
+            try:
                 if response.status_code != 200:
                     asked.is_over = True
-                    raise _refusal(response.status_code, await response.aread())
+                    with _as_ours():
+                        raise _refusal(response.status_code, await response.aread())
                 yield _deltas(response.aiter_lines(), asked)
-        except httpx.TimeoutException:
-            raise ServiceTimeout("The language model answers too late.", service="llm") from None
-        except httpx.HTTPError:
-            raise ServiceUnavailable("The language model cannot be reached.", service="llm") from None
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await response.aclose()
         finally:
+            self.replicas.give(asked.address)
             if asked.is_sent and not asked.is_over:
                 self._dismiss_soon(asked)
 
@@ -144,16 +166,123 @@ class LlmClient:
         """Say that nobody will ask for the answer again, so it need not be kept for that."""
         try:
             with anyio.CancelScope(shield=True), anyio.move_on_after(self._dismiss_timeout_s):
-                await self._http.delete(PATH, headers=asked.key)
+                await self._http.delete(f"{asked.address}{PATH}", headers=asked.key)
         except Exception:  # a courtesy: whatever becomes of it, no session may end for it
             log.info("an answer could not be dismissed")
         finally:
             self._dismissals -= 1
 
 
-def _refusal(status: int, body: bytes) -> ParleyError:
+class Answer:
+    """One answer, at whichever replica it is written. `stack` holds the request under way."""
+
+    def __init__(self, client: LlmClient, stack: AsyncExitStack, question: Question) -> None:
+        self._client = client
+        self._replicas = client.replicas
+        self._stack = stack
+        self._question = question
+        self._asked = Asked(question, "")
+        self._now: AsyncIterator[Delta] = _nothing()
+        self._moves = 0
+        self._failed: set[str] = set()
+        self._has_lost = False
+        self._told = ""
+        self._has_end = False
+        self._known = ""  # of what was told, what the answer under way has still to repeat
+
+    async def begin(self, address: str | None) -> None:
+        """Ask there, and elsewhere, until a replica takes the question."""
+        while address is not None:
+            self._asked = Asked(self._question, address)
+            try:
+                self._now = await self._stack.enter_async_context(self._client.asked(self._asked))
+                address = None
+            except Unanswered as failure:
+                address = await self._elsewhere(failure)
+            except ContextLengthExceeded:
+                shorter = self._question.shorter()
+                if shorter is None:
+                    raise
+                log.info("older turns were left out of a prompt", extra={"messages": len(shorter.messages)})
+                self._question, address = shorter, self._replicas.take()
+
+    async def deltas(self) -> AsyncIterator[Delta]:
+        """Its text and its end, each piece once."""
+        is_whole = False
+        while not is_whole:
+            try:
+                async for delta in self._now:
+                    if news := self._news(delta):
+                        yield news
+                is_whole = True
+            except Unanswered as failure:
+                if self._has_end:
+                    return
+                address = await self._elsewhere(failure)
+                self._known = self._told
+                await self.begin(address)
+
+    def _news(self, delta: Delta) -> Delta | None:
+        """What of it was not told yet. Raises ServiceUnavailable when it is not what was told."""
+        known, text = self._known, delta.text
+        repeated = min(len(known), len(text))
+        if text[:repeated] != known[:repeated] or (delta.finish_reason and len(text) < len(known)):
+            raise ServiceUnavailable(_CUT, service="llm")
+        self._known, text = known[repeated:], text[repeated:]
+        self._told += text
+        self._has_end = delta.finish_reason is not None
+        return replace(delta, text=text) if text or delta.finish_reason else None
+
+    async def _elsewhere(self, failure: Unanswered) -> str:
+        """The replica to ask now, taken. Raises what the failure is when nobody else can be asked."""
+        address = self._asked.address
+        (self._replicas.lose if failure.is_lost else self._replicas.refuse)(address)
+        self._has_lost |= failure.is_lost
+        self._failed.add(address)
+        if len(self._replicas) == 1 or self._moves == MOVES:
+            raise failure.error from None
+        other = self._replicas.take(self._failed) or await self._once_more()
+        if other is None:
+            raise failure.error from None
+        self._moves += 1
+        self._replicas.note_move()
+        self._asked.is_over = True  # its key is asked for again, so it must not be dismissed
+        await self._stack.aclose()
+        return other
+
+    async def _once_more(self) -> str | None:
+        """Where one died, those that refused may have waited for its key: they are asked again in a while."""
+        if not self._has_lost:
+            return None
+        await anyio.sleep(ROUND_S)
+        usable = [one for one, condition in self._replicas.conditions.items() if condition not in OUT]
+        return self._replicas.take() if usable else None
+
+
+async def _nothing() -> AsyncIterator[Delta]:
+    """Before a replica has taken the question."""
+    for delta in list[Delta]():
+        yield delta
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Failures of the transport in our words."""
+    try:
+        yield
+    except httpx.TimeoutException as failure:
+        late = ServiceTimeout("The language model answers too late.", service="llm")
+        if isinstance(failure, httpx.ConnectTimeout):
+            raise Unanswered(late, is_lost=True) from None
+        raise late from None
+    except httpx.HTTPError:
+        gone = ServiceUnavailable("The language model cannot be reached.", service="llm")
+        raise Unanswered(gone, is_lost=True) from None
+
+
+def _refusal(status: int, body: bytes) -> Exception:
     if status in (429, 503):
-        return ServiceUnavailable("The language model is not ready.", service="llm")
+        return Unanswered(ServiceUnavailable("The language model is not ready.", service="llm"), is_lost=False)
     if _code_of(body) == ContextLengthExceeded.code:
         return ContextLengthExceeded("This is more than the language model can read at once.", service="llm")
     return EngineFailed("The language model refused the request.", service="llm")
@@ -167,17 +296,25 @@ def _code_of(body: bytes) -> object:
         return None
 
 
+def _failure(told: object) -> Exception:
+    """An error that is told in the middle of an answer. One that waited for a replica which died says so."""
+    failed = EngineFailed("The language model failed in the middle of the answer.", service="llm")
+    is_away = isinstance(told, dict) and told.get("code") == ServiceUnavailable.code
+    return Unanswered(failed, is_lost=False) if is_away else failed
+
+
 async def _deltas(lines: AsyncIterator[str], asked: Asked) -> AsyncIterator[Delta]:
-    async for line in lines:
-        if not line.startswith("data:"):
-            continue
-        payload = line.removeprefix("data:").strip()
-        if payload == DONE:
-            asked.is_over = True
-            return
-        if delta := _delta_of(payload, asked):
-            yield delta
-    raise ServiceUnavailable("The language model stopped in the middle of the answer.", service="llm")
+    with _as_ours():
+        async for line in lines:
+            if not line.startswith("data:"):
+                continue
+            payload = line.removeprefix("data:").strip()
+            if payload == DONE:
+                asked.is_over = True
+                return
+            if delta := _delta_of(payload, asked):
+                yield delta
+    raise Unanswered(ServiceUnavailable(_CUT, service="llm"), is_lost=True)
 
 
 def _delta_of(payload: str, asked: Asked) -> Delta | None:
@@ -186,7 +323,7 @@ def _delta_of(payload: str, asked: Asked) -> Delta | None:
         event = json.loads(payload)
         if "error" in event:
             asked.is_over = True
-            raise EngineFailed("The language model failed in the middle of the answer.", service="llm")
+            raise _failure(event["error"])
         if not event["choices"]:
             return None
         choice = event["choices"][0]

@@ -1,7 +1,8 @@
 """What waits to be sent to one client, in two lanes: messages overtake audio, and audio waits for a slow reader.
 
 Bounds: a full message lane is a client that does not read: `overrun` is set, and the session ends; a full audio lane
-makes its producer wait. Audio of a reply is dropped in one step: no frame of it can follow what is posted after that.
+makes its producer wait. Audio of a reply is dropped, or kept back, in one step: no frame of it can follow what is
+posted after that.
 """
 
 from collections import deque
@@ -35,6 +36,7 @@ class Outbox:
         self._accepts = accepts
         self._messages: deque[Message] = deque()
         self._media: deque[Media] = deque()
+        self._kept_back = ""
         self._news = anyio.Event()
         self._room = anyio.Event()
         self.overrun = anyio.Event()
@@ -67,12 +69,21 @@ class Outbox:
         self._room.set()
         return dropped
 
+    def keep_back(self, reply_id: str) -> None:
+        """Let no audio of this reply out until `let_out`; it stays where it is, in its order."""
+        self._kept_back = reply_id
+
+    def let_out(self) -> None:
+        """Audio leaves again."""
+        self._kept_back = ""
+        self._news.set()
+
     async def take(self) -> Message | AudioFrame:
         """The next thing to send: messages first. Audio that is no longer accepted is passed over."""
         while True:
             if self._messages:
                 return self._messages.popleft()
-            while self._media:
+            while self._media and self._media[0].reply_id != self._kept_back:
                 media = self._media.popleft()
                 self._room.set()
                 if self._accepts(media.reply_id):

@@ -16,6 +16,7 @@ class Preferences:
     voice: str | None = None
     model: str | None = None
     is_dialogue: bool = True
+    greets: bool = False
     endpointing: asr.Endpointing | None = None
     audio_out: native.AudioOut = field(default_factory=native.AudioOut)
 
@@ -26,6 +27,7 @@ class Preferences:
         self.voice = config.voice or (None if config.persona else self.voice)  # a persona brings its own
         self.model = config.model or self.model
         self.is_dialogue = config.mode == "dialogue" if config.mode else self.is_dialogue
+        self.greets = self.greets if config.greets is None else config.greets
         self.endpointing = config.endpointing or self.endpointing
         self.audio_out = config.audio_out or self.audio_out
 

@@ -34,7 +34,7 @@ class Recorder:
     def commit(self, action: CommitTurn, persona: str, history: History, timings: TurnTimings) -> None:
         """Put a turn into the next prompts and queue it for the store; Overloaded when the store stands still."""
         if action.reply_id is not None:
-            history.add(action.user_text, action.heard_text)
+            _remember(action, history)
         timings.reach("done", clock.now_s())
         kept = KeptTurn(
             turn_id=action.turn_id,
@@ -45,6 +45,7 @@ class Recorder:
             finish_reason=action.finish_reason.value,
             timings=timings.as_ms(),
             ended_at=clock.today(),
+            edits=action.edits,
         )
         timings.publish()
         metrics.TURNS.labels(action.finish_reason.value).inc()
@@ -76,6 +77,16 @@ class Recorder:
                 self._tell(native.Error(code=lost.code, service="gateway", message=lost.message, retryable=False))
             if action.reply_id is not None:
                 self._tell(_done(action, action.reply_id, kept))
+
+
+def _remember(action: CommitTurn, history: History) -> None:
+    """The next prompts hold what was heard of an answer; after an apology the question is still open."""
+    if not action.is_scripted:
+        history.add(action.user_text, action.heard_text, action.turn_id)
+    elif action.user_text:
+        history.add(action.user_text, "", action.turn_id)
+    else:
+        history.open_with(action.heard_text)
 
 
 def _done(action: CommitTurn, reply_id: str, kept: KeptTurn) -> native.ReplyDone:

@@ -18,6 +18,7 @@ from gateway.core.events import ConversationEvent, FinishReason, Stage
 from gateway.core.playout import Playout
 from gateway.llm_client import Delta, LlmClient, Question
 from gateway.outbox import AudioFrame, Outbox
+from gateway.replicas import Replicas
 from gateway.text_pace import TextPace
 from gateway.tts_link import Speech, SpokenReply, speak
 from shared import clock, pcm
@@ -43,6 +44,8 @@ class ReplyOrder:
     question: Question
     speech: tts.Start
     is_held: bool
+    script: str = ""  # said word for word instead of an answer
+    script_ends: FinishReason = FinishReason.STOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Surroundings:
     """What every reply of a session uses."""
 
     llm: LlmClient
-    tts_url: str
+    voices: Replicas
     connect_timeout_s: float
     lead_ms: int
     outbox: Outbox
@@ -58,7 +61,7 @@ class Surroundings:
 
 
 class ReplyRun:
-    """A reply under way. `say`, `finish`, `release` and `mark` never wait."""
+    """A reply under way. `say`, `finish`, `release`, `pause`, `resume` and `mark` never wait."""
 
     def __init__(self, order: ReplyOrder, around: Surroundings) -> None:
         self.order = order
@@ -71,6 +74,7 @@ class ReplyRun:
         self._is_text_complete = False
         self._pace = TextPace(self._is_ear_dry)
         self._released = anyio.Event()
+        self._is_paused = False
         self._unsent_samples = 0  # handed to the outbox
         self._is_all_made = False
         self._is_all_sent = False
@@ -97,6 +101,17 @@ class ReplyRun:
     def release(self) -> None:
         """The audio may go to the client."""
         self._released.set()
+
+    def pause(self) -> None:
+        """The client waits: nothing more is heard, and soon nothing more is handed on."""
+        self._is_paused = True
+        self.playout.pause(clock.now_s())
+
+    def resume(self) -> None:
+        """The client plays on from where it was."""
+        self._is_paused = False
+        self.playout.resume(clock.now_s())
+        self._announce_news()
 
     def mark(self, ms: int) -> None:
         """The client played so much."""
@@ -147,6 +162,9 @@ class ReplyRun:
 
     async def _think(self, thoughts: MemoryObjectSendStream[Delta]) -> None:
         """Read the answer as fast as it is written; the last delta names the reason of its end."""
+        if self.order.script:
+            await thoughts.send(Delta(self.order.script))
+            return await thoughts.send(Delta(finish_reason=self.order.script_ends))
         finish_reason = FinishReason.STOP
         async with self._around.llm.answer(self.order.question) as deltas:
             async for delta in deltas:
@@ -166,12 +184,12 @@ class ReplyRun:
             await self._post(on.ReplyDelta(reply_id, delta.text))
 
     def _is_ear_dry(self) -> bool:
-        return self._released.is_set() and self.playout.lead_ms(clock.now_s()) < DRY_MS
+        return self._released.is_set() and not self._is_paused and self.playout.lead_ms(clock.now_s()) < DRY_MS
 
     async def _voice(self) -> None:
         around, start = self._around, self.order.speech
         send, receive = anyio.create_memory_object_stream[Heard](AUDIO_AHEAD)
-        async with receive, send, speak(around.tts_url, start, around.connect_timeout_s) as spoken:
+        async with receive, send, speak(around.voices, start, around.connect_timeout_s) as spoken:
             works = (partial(self._speak, spoken), partial(self._listen, spoken, send), partial(self._play, receive))
             await _side_by_side(*works, watch=spoken.watch)
 

@@ -28,10 +28,10 @@ from gateway.client_socket import ClientSocket
 from gateway.core import actions as do
 from gateway.core import events as on
 from gateway.core.actions import ConversationAction
+from gateway.core.apologies import apology_in
 from gateway.core.conversation import Conversation
-from gateway.core.events import ConversationEvent, Stage, StageFailed
+from gateway.core.events import ConversationEvent, FinishReason, Stage, StageFailed
 from gateway.core.history import History
-from gateway.core.params import ConversationParams
 from gateway.core.transitions import State
 from gateway.dialects.native import Announcement, Encoder, error_of, message_of
 from gateway.llm_client import LlmClient, Question
@@ -53,7 +53,16 @@ INBOX_EVENTS = 256
 UNFIXED = (State.USER_SPEAKING, State.AWAITING_FINAL)  # what the person says is not fixed yet
 OUTAGES = {"llm_service": Stage.LLM, "tts_service": Stage.TTS}
 LAST_WORDS_S = 3.0  # for turns that ended with the connection to reach the store
-CAPABILITIES = ["partials", "barge_in", "speculation", "playout_marks", "personas", "transcription"]
+CAPABILITIES = [
+    "partials",
+    "barge_in",
+    "backchannels",
+    "speculation",
+    "playout_marks",
+    "personas",
+    "transcription",
+    "edit",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,8 @@ class Session:
         settings = house.settings
         self._wants = Preferences(house.personas[settings.default_persona])
         self._next_persona = self._wants.persona
-        params = ConversationParams(speculates=settings.speculates, overlap_s=settings.overlap_ms / 1000)
-        self._conversation = Conversation(params, ids.new_id)
+        self._conversation = Conversation(settings.conversation_params(), ids.new_id)
+        self._learn_apology()
         self._history = History(
             self._wants.persona.system_prompt, settings.history_max_turns, settings.history_max_chars
         )
@@ -87,7 +96,7 @@ class Session:
         self._recorder = Recorder(house.store, self.session_id, user_id, self._tell)
         self._inbox_send, self._inbox = anyio.create_memory_object_stream[ConversationEvent](INBOX_EVENTS)
         self._asr = AsrLink(
-            settings.asr_url,
+            house.watch.replicas("asr_service", settings.asr_url),
             self._wants.for_recogniser(self._wants.persona),
             self._note_heard,
             settings.connect_timeout_s,
@@ -99,7 +108,8 @@ class Session:
 
     async def run(self) -> None:
         """Serve the client until it leaves; its last turn is kept before this returns."""
-        self._tell(native.Ready(session_id=self.session_id, token=ids.new_id("tok"), capabilities=CAPABILITIES))
+        can = [one for one in CAPABILITIES if one != "backchannels" or self._house.settings.backchannels]
+        self._tell(native.Ready(session_id=self.session_id, token=ids.new_id("tok"), capabilities=can))
         with self._inbox_send, self._inbox, self._recorder, self._house.watch.told(self._note_outage):
             await self._serve()
 
@@ -139,8 +149,8 @@ class Session:
                     self._reply.mark(ms)
             case native.Config():
                 await self._configure(frame)
-            case native.TextInput(text=text):
-                await self._take_text(text)
+            case native.TextInput() | native.Edit():
+                await self._take_text(frame)
             case native.Commit():
                 await self._asr.flush()
             case native.Clear():
@@ -150,13 +160,17 @@ class Session:
                 await self._post(on.CancelAsked())
             case native.Ping():
                 self._tell(native.Pong())
-            case native.Edit() | native.Resume():
+            case native.Resume():
                 raise Unsupported(f"This server does not do {frame.type!r} yet.", service="gateway")
 
-    async def _take_text(self, text: str) -> None:
+    async def _take_text(self, typed: native.TextInput | native.Edit) -> None:
+        if isinstance(typed, native.Edit):
+            if typed.turn_id != self._conversation.turn_id and not self._history.knows(typed.turn_id):
+                raise InvalidMessage(f"There is no turn {typed.turn_id!r} to be edited.", param="turn_id")
+            return await self._post(on.TurnEdited(typed.turn_id, typed.text))
         if self._conversation.state is State.LISTENING:
             self._timings.set_zero(clock.now_s())
-        await self._post(on.TextTyped(text))
+        await self._post(on.TextTyped(typed.text))
 
     async def _configure(self, config: native.Config) -> None:
         persona = self._persona(config.persona) if config.persona else self._next_persona
@@ -166,13 +180,21 @@ class Session:
         self._conversation.params = replace(self._conversation.params, replies=self._wants.is_dialogue)
         if persona is not self._next_persona:
             self._next_persona = persona
-            await self._post(on.PersonaChanged())
+            await self._post(on.PersonaChanged(persona.opening_line if self._wants.greets else ""))
         await self._asr.configure(self._wants.for_recogniser(persona))
 
-    def _change_persona(self, persona: Persona) -> None:
-        """After the conversation has let go of the one before, whose last turn is still theirs."""
-        self._wants.persona = persona
-        self._history.clear(persona.system_prompt)
+    def _forget(self, action: do.AdoptPersona | do.RewindHistory) -> None:
+        """All, when somebody else answers; the last turn of the one before was still theirs. Or from a turn on."""
+        if isinstance(action, do.RewindHistory):
+            return self._history.rewind(action.to_turn_id)
+        self._wants.persona = self._next_persona
+        self._history.clear(self._next_persona.system_prompt)
+        self._learn_apology()
+
+    def _learn_apology(self) -> None:
+        """The persona apologises in its own language."""
+        text = apology_in(self._wants.persona.language) if self._house.settings.apologises else ""
+        self._conversation.params = replace(self._conversation.params, apology=text)
 
     def _persona(self, persona_id: str) -> Persona:
         try:
@@ -215,8 +237,6 @@ class Session:
             self._time_speech(event)
             for action in self._conversation.handle(event, clock.now_s()):
                 self._perform(action, tasks)
-            if isinstance(event, on.PersonaChanged):
-                self._change_persona(self._next_persona)
 
     def _catch_up(self) -> None:
         """What was heard is known up to this moment: whatever happens now may cut the answer just here."""
@@ -246,6 +266,12 @@ class Session:
                 self._current.release()
             case do.CancelReply(reply_id):
                 self._cancel_reply(reply_id)
+            case do.PauseReply(reply_id):
+                self._outbox.keep_back(reply_id)
+                self._current.pause()
+            case do.ResumeReply():
+                self._current.resume()
+                self._outbox.let_out()
             case do.SpeakText(_, text):
                 self._timings.reach("first_token", clock.now_s())
                 self._current.say(text)
@@ -257,6 +283,8 @@ class Session:
             case do.CommitTurn():
                 self._recorder.commit(action, self._wants.persona.id, self._history, self._timings)
                 self._timings = TurnTimings(clock.now_s())
+            case do.AdoptPersona() | do.RewindHistory():
+                self._forget(action)
             case do.CountStale(what):
                 metrics.STALE.labels("gateway", what).inc()
             case _:
@@ -268,8 +296,8 @@ class Session:
             self._told_down = action.service
         elif isinstance(action, do.AnnounceReplyStarted):
             self._told_down = ""
-        if isinstance(action, do.AnnounceSpeechStarted):  # what an earlier utterance of the turn reached is void
-            self._timings = TurnTimings(clock.now_s())
+        if isinstance(action, do.AnnounceSpeechStarted | do.AnnounceEdited):
+            self._timings = TurnTimings(clock.now_s())  # what an earlier utterance of the turn reached is void
         elif isinstance(action, do.AnnounceFinal) and self._conversation.state not in UNFIXED:
             self._timings.reach("final", clock.now_s())
         self._tell(message_of(action))
@@ -290,10 +318,21 @@ class Session:
             f"{self.session_id}:{request.turn_id}:{request.reply_id}",
         )
         order = ReplyOrder(
-            request.turn_id, request.reply_id, question, self._wants.for_speech(request.reply_id), request.is_held
+            request.turn_id,
+            request.reply_id,
+            question,
+            self._wants.for_speech(request.reply_id),
+            request.is_held,
+            request.script,
+            FinishReason.ERROR if request.user_text else FinishReason.STOP,  # of a script: an apology, an opening line
         )
         around = Surroundings(
-            self._house.llm, settings.tts_url, settings.connect_timeout_s, settings.lead_ms, self._outbox, self._post
+            self._house.llm,
+            self._house.watch.replicas("tts_service", settings.tts_url),
+            settings.connect_timeout_s,
+            settings.lead_ms,
+            self._outbox,
+            self._post,
         )
         self._reply = ReplyRun(order, around)
         self._timings.forget_answer()

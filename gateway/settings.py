@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from gateway.core.params import ConversationParams
+from gateway.replicas import urls_in
 from shared.settings import ServiceSettings, state_folder
+
+
+def _urls(scheme: str) -> str:
+    """The pattern of one URL or more, with commas or spaces between them."""
+    one = rf"{scheme}s?://[^\s,]+"
+    return rf"^{one}([\s,]+{one})*$"
 
 
 class GatewaySettings(ServiceSettings):
@@ -14,9 +22,18 @@ class GatewaySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
-    asr_url: str = Field("ws://127.0.0.1:8002", pattern=r"^wss?://", description="The asr_service.")
-    llm_url: str = Field("http://127.0.0.1:8001", pattern=r"^https?://", description="The llm_service.")
-    tts_url: str = Field("ws://127.0.0.1:8003", pattern=r"^wss?://", description="The tts_service.")
+    asr_url: str = Field(
+        "ws://127.0.0.1:8002",
+        pattern=_urls("ws"),
+        description="The asr_service: one URL or several, with commas between them. A name with several addresses "
+        "stands for so many replicas.",
+    )
+    llm_url: str = Field(
+        "http://127.0.0.1:8001", pattern=_urls("http"), description="The llm_service: one URL or several, as above."
+    )
+    tts_url: str = Field(
+        "ws://127.0.0.1:8003", pattern=_urls("ws"), description="The tts_service: one URL or several, as above."
+    )
     database_url: str = Field(
         f"sqlite+aiosqlite:///{state_folder()}/parley.db", description="Where turns are kept (SQLAlchemy URL)."
     )
@@ -38,4 +55,30 @@ class GatewaySettings(ServiceSettings):
     lead_ms: int = Field(2_000, ge=200, le=30_000, description="Audio sent ahead of what was heard.")
     connect_timeout_s: float = Field(1.5, gt=0, le=60, description="How long a service may take to accept.")
     first_token_timeout_s: float = Field(15.0, gt=0, le=600, description="How long the first token may take.")
-    overlap_ms: int = Field(150, ge=0, le=5_000, description="Speech over an answer that lasts so long stops it.")
+    overlap_ms: int = Field(
+        150, ge=0, le=5_000, description="Speech over an answer that lasts so long stops it, without `backchannels`."
+    )
+    backchannels: bool = Field(
+        False,  # until a barge-in is known as early as it is without: see ADR 17
+        description='Speech over an answer pauses it, and a mere "mhm" lets it go on; False: any speech stops it.',
+    )
+    backchannel_ms: int = Field(
+        800, ge=100, le=5_000, description="Speech that nobody understands stops a paused answer after so long."
+    )
+
+    apologises: bool = Field(True, description="Say aloud that no answer can be made, when the model fails before one.")
+
+    def conversation_params(self) -> ConversationParams:
+        """What of these the turn machine goes by."""
+        return ConversationParams(
+            speculates=self.speculates,
+            overlap_s=self.overlap_ms / 1000,
+            passes_backchannels=self.backchannels,
+            backchannel_s=self.backchannel_ms / 1000,
+        )
+
+    @field_validator("asr_url", "llm_url", "tts_url")
+    @classmethod
+    def _check_urls(cls, value: str) -> str:
+        urls_in(value)
+        return value

@@ -1,10 +1,11 @@
 """What is kept: conversations and their turns, in any database that SQLAlchemy speaks to.
 
 A turn is committed before its client is told that it is done, in one transaction, once: a turn id that is there already
-is left as it is.
+is left as it is. A turn that was corrected stays, and so does what followed it; the correction names the turn whose
+place it takes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,14 @@ class TurnRow(Base):
     ended_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class EditRow(Base):
+    """A turn that corrects an earlier one; in a table of its own, so that databases of before need no change."""
+
+    __tablename__ = "edits"
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    edited_turn_id: Mapped[str] = mapped_column(String(64))
+
+
 @dataclass(frozen=True, slots=True)
 class KeptTurn:
     """A turn as it is kept."""
@@ -58,6 +67,7 @@ class KeptTurn:
     finish_reason: str
     timings: dict[str, int]
     ended_at: datetime
+    edits: str = ""
 
 
 class Store:
@@ -83,6 +93,9 @@ class Store:
             count = select(func.count()).where(TurnRow.conversation_id == conversation_id)
             position = (await session.execute(count)).scalar_one()
             session.add(_row(conversation_id, position, turn))
+            if turn.edits:
+                await session.flush()  # the turn first: an edit refers to it
+                session.add(EditRow(turn_id=turn.turn_id, edited_turn_id=turn.edits))
 
     async def conversations(self, limit: int, offset: int) -> list[dict[str, Any]]:
         """The newest conversations first, each with the number of its turns."""
@@ -99,13 +112,37 @@ class Store:
         return [{"id": row.id, "started_at": row.started_at.isoformat(), "turns": turns} for row, turns in rows]
 
     async def turns(self, conversation_id: str) -> list[dict[str, Any]] | None:
-        """The turns of a conversation in their order; None if there is no such conversation."""
+        """The turns of a conversation in their order; None if there is no such conversation.
+
+        `edits` and `edited_by` name the other turn of a correction; `is_current` is false where one took the place.
+        """
         async with self._session() as session:
             if not await session.get(ConversationRow, conversation_id):
                 return None
-            ordered = select(TurnRow).where(TurnRow.conversation_id == conversation_id).order_by(TurnRow.position)
-            rows = (await session.execute(ordered)).scalars().all()
-        return [_fields(row) for row in rows]
+            ordered = (
+                select(TurnRow, EditRow.edited_turn_id)
+                .outerjoin(EditRow, EditRow.turn_id == TurnRow.id)
+                .where(TurnRow.conversation_id == conversation_id)
+                .order_by(TurnRow.position)
+            )
+            rows = (await session.execute(ordered)).all()
+        edits = {row.id: edited for row, edited in rows}
+        corrections = {edited: turn_id for turn_id, edited in edits.items() if edited}
+        current = set(_current(edits))
+        return [
+            _fields(row) | {"edits": edited, "edited_by": corrections.get(row.id), "is_current": row.id in current}
+            for row, edited in rows
+        ]
+
+
+def _current(edits: Mapping[str, str | None]) -> list[str]:
+    """Of turns in their order, each with the one that it corrects, those whose place no correction took."""
+    current: list[str] = []
+    for turn_id, edited in edits.items():
+        if edited in current:
+            del current[current.index(edited) :]
+        current.append(turn_id)
+    return current
 
 
 def _row(conversation_id: str, position: int, turn: KeptTurn) -> TurnRow:

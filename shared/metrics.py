@@ -38,6 +38,16 @@ LLM_IDEMPOTENCY = Counter(
     ["outcome"],
 )
 LLM_RUNNING = Gauge("parley_llm_running", "Generations that are running.", ["engine"])
+REPLICAS = Gauge(
+    "parley_replicas",
+    "Replicas of a service, by condition: ready, unknown, loading, lost, silent.",
+    ["service", "kind"],
+)
+REPLICA_CHANGES = Counter(
+    "parley_replica_changes_total",
+    "Replicas taken out, replicas that came back, work under way that moved to another one: out, back, moved.",
+    ["service", "what"],
+)
 ENGINE_RESTARTS = Counter(
     "parley_engine_restarts_total", "Child processes started again after they ended.", ["service", "engine"]
 )

@@ -7,12 +7,13 @@ from gateway.core.events import FinishReason, SegmentHeard
 
 @dataclass(frozen=True, slots=True)
 class RequestReply:
-    """Ask for an answer to `user_text`. A held one stays inside until it is released."""
+    """Ask for an answer to `user_text`; a held one stays inside until its release, a script is said as it is."""
 
     turn_id: str
     reply_id: str
     user_text: str
     is_held: bool = False
+    script: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,20 @@ class ReleaseReply:
 @dataclass(frozen=True, slots=True)
 class CancelReply:
     """Stop an answer at every service, and drop what of it was not sent."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReply:
+    """Let no audio of an answer leave for now, and keep what waits."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeReply:
+    """Let an answer go on, from the sample at which it paused."""
 
     reply_id: str
 
@@ -59,6 +74,20 @@ class CommitTurn:
     heard_text: str
     heard_ms: int
     finish_reason: FinishReason
+    edits: str = ""  # the turn that this one corrects
+    is_scripted: bool = False  # what was heard is no answer of the model's
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPersona:
+    """From here on the new persona answers, and remembers nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewindHistory:
+    """Forget a turn in the next prompts, and all that came after it."""
+
+    to_turn_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +121,15 @@ class AnnounceFinal:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnounceEdited:
+    """A turn takes the place of an earlier one, and of all that came after that."""
+
+    turn_id: str
+    edited_turn_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnnounceReplyStarted:
     """An answer begins."""
 
@@ -106,6 +144,22 @@ class AnnounceToken:
     turn_id: str
     reply_id: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncePaused:
+    """Somebody speaks over the answer, which waits for what that is."""
+
+    turn_id: str
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceResumed:
+    """It was nothing that takes the word: the answer goes on."""
+
+    turn_id: str
+    reply_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +190,8 @@ class CountStale:
 
 
 ConversationAction = (
-    RequestReply | ReleaseReply | CancelReply | SpeakText | FinishSpeech | FlushRecogniser | CommitTurn
-    | AnnounceSpeechStarted | AnnouncePartial | AnnounceFinal | AnnounceReplyStarted | AnnounceToken
-    | AnnounceInterrupted | AnnounceError | CountStale
+    RequestReply | ReleaseReply | CancelReply | PauseReply | ResumeReply | SpeakText | FinishSpeech | FlushRecogniser
+    | CommitTurn | AdoptPersona | RewindHistory | AnnounceSpeechStarted | AnnouncePartial | AnnounceFinal
+    | AnnounceEdited | AnnounceReplyStarted | AnnounceToken | AnnouncePaused | AnnounceResumed | AnnounceInterrupted
+    | AnnounceError | CountStale
 )  # fmt: skip

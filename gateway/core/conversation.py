@@ -4,52 +4,27 @@
 Laws (tests/support/conversation_laws.py): at most one reply is in flight; every requested reply ends exactly once,
 committed or cancelled; a held reply is announced only after its release; nothing of a reply that is over is accepted;
 every state but LISTENING and CLOSED has a deadline, never farther than its parameter; ticks alone lead every state back
-to LISTENING; a final counts once; only what was heard is committed; any event in any state is answered with a list.
+to LISTENING; a final counts once; only what was heard is committed; an answer is paused in an overlap alone, and a
+remark over it stops nothing and is no turn; any event in any state is answered with a list.
 """
 
-from collections import deque
 from collections.abc import Callable
 
 from gateway.core import actions as do
 from gateway.core import events as on
 from gateway.core.actions import ConversationAction
+from gateway.core.backchannels import is_backchannel
 from gateway.core.events import ConversationEvent, FinishReason, Stage
-from gateway.core.params import ConversationParams
+from gateway.core.floor import Actions, Floor
 from gateway.core.transitions import IGNORED, TRANSITIONS, State
-from gateway.core.turn import Reply, Turn
+from gateway.core.turn import Reply
 from gateway.core.words import count_words, joined, normalised
 
-Actions = list[ConversationAction]
-
-_CONSUMED_KEPT = 64  # utterances remembered so that what comes late or doubled is known; a bound, far above any delay
+_QUESTION_MARKS = ("?", "？", "؟")
 
 
-class Conversation:
+class Conversation(Floor):
     """The turn machine of one session."""
-
-    def __init__(self, params: ConversationParams, new_id: Callable[[str], str]) -> None:
-        self.params = params
-        self._new_id = new_id
-        self._state = State.LISTENING
-        self._deadline: float | None = None
-        self._lasts_s = 0.0
-        self._turn: Turn | None = None
-        self._utterance_id = ""
-        self._last_partial = ""
-        self._consumed: deque[str] = deque(maxlen=_CONSUMED_KEPT)
-
-    @property
-    def state(self) -> State:
-        return self._state
-
-    def deadline(self) -> float | None:
-        """When a Tick is wanted, on the clock of `now`."""
-        return self._deadline
-
-    def accepts(self, reply_id: str) -> bool:
-        """Whether audio of this reply may go to the client now."""
-        reply = self._reply
-        return reply is not None and reply.reply_id == reply_id and not reply.is_held
 
     def handle(self, event: ConversationEvent, now: float) -> Actions:
         """What is to be done about `event`. Total: any event in any state, late, doubled or stale."""
@@ -77,11 +52,13 @@ class Conversation:
 
     # -- the person speaks ------------------------------------------------------------------------------------------
 
-    def _hear(self, event: on.SpeechStarted, now: float) -> Actions:
+    def _hear(self, event: on.SpeechStarted | on.SpeechResumed, now: float) -> Actions:
         """Speech, in a new turn or again in the open one: what was being prepared for that is out of date."""
         dropped = self._withdraw_reply()
         turn = self._open_turn()
         self._utterance_id, self._last_partial = event.utterance_id, ""
+        if self._aside_id == event.utterance_id:
+            self._aside_id = ""
         self._enter(State.USER_SPEAKING, now, self.params.utterance_timeout_s)
         return [*dropped, do.AnnounceSpeechStarted(turn.turn_id, event.utterance_id)]
 
@@ -112,6 +89,8 @@ class Conversation:
     def _take_final(self, event: on.FinalHeard, now: float) -> Actions:
         """The text of the utterance is fixed. One of an earlier utterance adds to the turn, and speech goes on."""
         self._consume(event.utterance_id)
+        if self._was_aside(event):
+            return []
         announced = self._announce_final(event)
         self._open.add(event.text if count_words(event.text) else "")
         if event.utterance_id != self._utterance_id:
@@ -125,7 +104,7 @@ class Conversation:
     def _take_late_final(self, event: on.FinalHeard, now: float) -> Actions:
         """Words that arrive while nobody speaks, or while an answer to less is being prepared, are answered too."""
         self._consume(event.utterance_id)
-        if not count_words(event.text):
+        if not count_words(event.text) or self._was_aside(event):
             return []
         dropped = self._withdraw_reply()
         self._open_turn().add(event.text)
@@ -149,6 +128,22 @@ class Conversation:
         self._open.add(event.text)
         return self._withdraw_reply()
 
+    def _take_edit(self, event: on.TurnEdited, now: float) -> Actions:
+        """What was understood is put right: the answer is made again from there, and what is under way is void."""
+        if not event.text.strip():
+            return []
+        ended = self._end_unanswered() + self._start_over()
+        turn = self._open_turn()
+        turn.edits = event.turn_id
+        turn.add(event.text)
+        told = do.AnnounceEdited(turn.turn_id, event.turn_id, turn.user_text)
+        return [*ended, do.RewindHistory(event.turn_id), told, *self._answer(now)]
+
+    def _end_unanswered(self) -> Actions:
+        """Keep what was fixed or typed in a turn in which the person still speaks, before that turn is void."""
+        is_unanswered = self._state in (State.USER_SPEAKING, State.AWAITING_FINAL) and self._open.user_text
+        return [*self._withdraw_reply(), *self._close_turn(None, FinishReason.INTERRUPTED)] if is_unanswered else []
+
     # -- the answer -------------------------------------------------------------------------------------------------
 
     def _answer(self, now: float) -> Actions:
@@ -163,15 +158,13 @@ class Conversation:
             return [*self._withdraw_reply(), *self._close_turn(None, FinishReason.STOP)]
         if turn.reply and normalised(turn.reply.prompt) == normalised(turn.user_text):
             return self._release(turn.reply, now)
-        dropped = self._withdraw_reply()
-        self._enter(State.PREPARING, now, self.params.reply_timeout_s)
-        requested = self._request(turn.user_text, is_held=False)
-        return [*dropped, *requested, do.AnnounceReplyStarted(turn.turn_id, self._current.reply_id)]
+        return [*self._withdraw_reply(), *self._prepare(now)]
 
-    def _request(self, prompt: str, *, is_held: bool) -> Actions:
-        reply = Reply(self._new_id("rpl"), prompt, is_held)
-        self._open.reply = reply
-        return [do.RequestReply(self._open.turn_id, reply.reply_id, prompt, is_held)]
+    def _prepare(self, now: float, script: str = "") -> Actions:
+        """Ask for an answer to what the open turn says, or for somebody to say the script."""
+        self._enter(State.PREPARING, now, self.params.reply_timeout_s)
+        requested = self._request(self._open.user_text, is_held=False, script=script)
+        return [*requested, do.AnnounceReplyStarted(self._open.turn_id, self._current.reply_id)]
 
     def _release(self, reply: Reply, now: float) -> Actions:
         reply.is_held, turn_id = False, self._open.turn_id
@@ -224,8 +217,10 @@ class Conversation:
         return []
 
     def _complete(self, event: on.PlayoutFinished, now: float) -> Actions:
-        """All of the answer was heard. In an overlap the person keeps the word."""
+        """All of the answer was heard. In an overlap the person keeps the word; a question makes any remark a reply."""
         self._note_heard(event, now)
+        if self._current.text.rstrip().endswith(_QUESTION_MARKS):
+            self._aside_id = ""
         closed = self._close_turn(self._current, self._current.finish)
         return [*closed, *self._yield_word(now)]
 
@@ -234,21 +229,43 @@ class Conversation:
         if self._state is not State.OVERLAP:
             self._listen()
             return []
+        self._aside_id = ""
         self._enter(State.USER_SPEAKING, now, self.params.utterance_timeout_s)
         return [do.AnnounceSpeechStarted(self._open_turn().turn_id, self._utterance_id)]
 
     # -- both speak -------------------------------------------------------------------------------------------------
 
-    def _overlap(self, event: on.SpeechStarted, now: float) -> Actions:
+    def _overlap(self, event: on.SpeechStarted | on.SpeechResumed, now: float) -> Actions:
+        """A sound over the answer, which waits for its words where remarks may pass."""
         self._utterance_id, self._last_partial = event.utterance_id, ""
-        self._enter(State.OVERLAP, now, self.params.overlap_s)
-        return []
+        params = self.params
+        self._enter(State.OVERLAP, now, params.backchannel_s if params.passes_backchannels else params.overlap_s)
+        return self._pause_reply() if params.passes_backchannels else []
 
     def _weigh_words(self, event: on.PartialHeard | on.CandidateHeard, now: float) -> Actions:
-        self._last_partial = event.text
-        if count_words(event.text) < self.params.barge_in_words:
+        """Words over the answer: more than a remark takes the word, and after a remark (or a noise) it goes on."""
+        before, self._last_partial = self._last_partial, event.text
+        if isinstance(event, on.PartialHeard):
+            self._language = event.language or self._language
+        if self._takes_word(event.text):
+            self._state = State.OVERLAP  # who speaks, does so over the answer, also when a pause had let it go on
+            return self._barge_in_with(event, now)
+        if self._state is not State.OVERLAP or not self.params.passes_backchannels:
             return []
-        return self._barge_in_with(event, now)
+        if isinstance(event, on.CandidateHeard):
+            return self._end_overlap(event, now)
+        if is_backchannel(event.text, self._language) and len(normalised(event.text)) > len(normalised(before)):
+            self._postpone(now)
+        return []
+
+    def _takes_word(self, text: str) -> bool:
+        """Whether somebody who says this over the answer wants to be heard."""
+        is_remark = self.params.passes_backchannels and is_backchannel(text, self._language)
+        return not is_remark and count_words(text) >= self.params.barge_in_words
+
+    def _was_aside(self, event: on.FinalHeard) -> bool:
+        """Whether this is a remark for which the answer went on: it is no turn, also when the answer is over by now."""
+        return event.utterance_id == self._aside_id and is_backchannel(event.text, event.language)
 
     def _barge_in(self, event: ConversationEvent, now: float) -> Actions:
         """The answer stops. The person has the word if they are speaking."""
@@ -261,55 +278,38 @@ class Conversation:
     def _end_overlap(self, event: ConversationEvent, now: float) -> Actions:
         """The overlap ended before it became a barge-in: the answer goes on, unless its final brings words."""
         self._enter(State.SPEAKING, now, self.params.playout_stall_s)
-        return []
+        return self._resume_reply()
 
     def _clear_overlap(self, event: on.UtteranceCleared, now: float) -> Actions:
         self._consume(self._utterance_id)
         return self._end_overlap(event, now)
 
     def _weigh_final(self, event: on.FinalHeard, now: float) -> Actions:
-        """The final of what was said over the answer: words take the word, no words leave it."""
-        if count_words(event.text) >= self.params.barge_in_words:
+        """The final of what was said over the answer: words take the word, no words or a remark leave it."""
+        self._language = event.language or self._language
+        if self._takes_word(event.text):
             return self._barge_in_with(event, now)
         self._consume(event.utterance_id)
         if self._state is State.OVERLAP and event.utterance_id == self._utterance_id:
             return self._end_overlap(event, now)
         return []
 
-    def _interrupt(self) -> Actions:
-        """Stop the answer that is being heard; the turn keeps what was heard of it."""
-        reply = self._current
-        return [*self._withdraw_reply(), *self._close_turn(reply, FinishReason.INTERRUPTED)]
-
     # -- ends -------------------------------------------------------------------------------------------------------
 
-    def _withdraw_reply(self) -> Actions:
-        """Drop the reply in flight, if any, while the turn stays open. One that was announced is announced gone."""
-        reply = self._reply
-        if reply is None:
-            return []
-        self._open.reply = None
-        gone: Actions = [do.CancelReply(reply.reply_id)]
-        if not reply.is_held:
-            heard = reply.heard_ms, reply.heard_text
-            gone.append(do.AnnounceInterrupted(self._open.turn_id, reply.reply_id, *heard))
-        return gone
-
-    def _close_turn(self, reply: Reply | None, reason: FinishReason) -> Actions:
-        turn, self._turn = self._open, None
-        if reply is None:
-            return [do.CommitTurn(turn.turn_id, None, turn.user_text, "", 0, reason)]
-        heard = reply.heard_text, reply.heard_ms
-        return [do.CommitTurn(turn.turn_id, reply.reply_id, turn.user_text, *heard, reason)]
-
     def _fail_reply(self, event: on.StageFailed, now: float) -> Actions:
-        """The answer failed: say so, keep what was heard, listen. A failure of listening alone leaves the answer be."""
+        """The answer failed: say so, keep what was heard, listen. A failure of listening alone leaves the answer be.
+
+        Who was waiting for its first word hears an apology instead.
+        """
         if event.reply_id is None and event.stage is Stage.ASR:
             resumed = self._end_overlap(event, now) if self._state is State.OVERLAP else []
             return [*self._tell(event, now), *resumed]
         reply = self._current
         if reply.is_held:
             return self._withdraw_reply()
+        is_silent = self._state is State.PREPARING and event.stage is Stage.LLM and not reply.is_scripted
+        if is_silent and self.params.apology and self.params.replies:
+            return [*self._withdraw_reply(), *self._tell(event, now), *self._prepare(now, self.params.apology)]
         closed: Actions = [do.CancelReply(reply.reply_id), *self._tell(event, now)]
         return [*closed, *self._close_turn(reply, FinishReason.ERROR), *self._yield_word(now)]
 
@@ -332,7 +332,15 @@ class Conversation:
         stage = Stage.TTS if self._current.said else Stage.LLM
         return self._fail_reply(on.StageFailed(stage, "service_timeout", text, True, self._current.reply_id), now)
 
-    def _start_over(self, event: on.PersonaChanged | on.Disconnected, now: float) -> Actions:
+    def _change_persona(self, event: on.PersonaChanged, now: float) -> Actions:
+        """Somebody else begins: what is under way is still of the one before, the opening line is not."""
+        ended: Actions = [*self._start_over(), do.AdoptPersona()]
+        if not event.opening_line.strip() or not self.params.replies:
+            return ended
+        self._open_turn()
+        return [*ended, *self._prepare(now, event.opening_line)]
+
+    def _start_over(self) -> Actions:
         """Whatever was under way is void; a turn whose answer was begun is kept with what was heard of it."""
         is_answering = self._state in (State.PREPARING, State.SPEAKING, State.OVERLAP)
         ended = self._interrupt() if is_answering else self._withdraw_reply()
@@ -342,47 +350,10 @@ class Conversation:
         return ended
 
     def _close(self, event: on.Disconnected, now: float) -> Actions:
-        ended = self._start_over(event, now)
+        ended = self._start_over()
         self._state = State.CLOSED
         return ended
-
-    # -- small things -----------------------------------------------------------------------------------------------
-
-    def _open_turn(self) -> Turn:
-        """The open turn, or else a new one."""
-        if self._turn is None:
-            self._turn = Turn(self._new_id("trn"))
-        return self._turn
-
-    @property
-    def _open(self) -> Turn:
-        assert self._turn is not None, f"no turn is open in {self._state}"
-        return self._turn
-
-    @property
-    def _reply(self) -> Reply | None:
-        return self._turn.reply if self._turn else None
-
-    @property
-    def _current(self) -> Reply:
-        assert self._reply is not None, f"no reply is in flight in {self._state}"
-        return self._reply
-
-    def _consume(self, utterance_id: str) -> None:
-        """This utterance is over: whatever else comes of it is stale."""
-        if utterance_id not in self._consumed:
-            self._consumed.append(utterance_id)
 
     def _announce_final(self, event: on.FinalHeard) -> ConversationAction:
         text = event.text.strip()
         return do.AnnounceFinal(self._open.turn_id, event.utterance_id, text, event.language, event.segments)
-
-    def _enter(self, state: State, now: float, at_most_s: float) -> None:
-        self._state, self._lasts_s, self._deadline = state, at_most_s, now + at_most_s
-
-    def _postpone(self, now: float) -> None:
-        """There is progress: the state may last its time again."""
-        self._deadline = now + self._lasts_s
-
-    def _listen(self) -> None:
-        self._state, self._deadline = State.LISTENING, None

@@ -93,13 +93,23 @@ class TextTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnEdited:
+    """What was understood in a turn is corrected."""
+
+    turn_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """The person wants the answer to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonaChanged:
-    """Somebody else answers from now on; what was under way is void."""
+    """Somebody else answers from now on; what was under way is void. An opening line is said at once."""
+
+    opening_line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +176,7 @@ class Tick:
 
 ConversationEvent = (
     SpeechStarted | PartialHeard | CandidateHeard | SpeechResumed | EndpointReached | FinalHeard | UtteranceCleared
-    | TextTyped | CancelAsked | PersonaChanged | ReplyDelta | ReplyTextEnded | AudioReady | PlayoutMarked
+    | TextTyped | TurnEdited | CancelAsked | PersonaChanged | ReplyDelta | ReplyTextEnded | AudioReady | PlayoutMarked
     | PlayoutFinished | StageFailed | Disconnected | Tick
 )  # fmt: skip
 EVENT_TYPES: tuple[type[ConversationEvent], ...] = get_args(ConversationEvent)

@@ -1,8 +1,9 @@
 """What of one reply was sent, and what of it has been heard: in samples, in milliseconds and in words.
 
-The server's clock counts (audio is heard from the moment it is sent, as fast as it plays) until the client tells what
-it has played; from then on its marks alone count. The two never mix: `now` is monotonic seconds, all else is samples
-of the reply. Marks and sizes may be absurd, late or doubled; nothing here raises for them.
+The server's clock counts (audio is heard from the moment it is sent, as fast as it plays, and not while the client was
+told to wait) until the client tells what it has played; from then on its marks alone count. The two never mix: `now`
+is monotonic seconds, all else is samples of the reply. Marks and sizes may be absurd, late or doubled; nothing here
+raises for them.
 Laws (tests/core/test_gateway_playout.py): 0 <= heard <= sent; heard samples and heard text never go back; heard text is
 a prefix of the segments' texts in a row; what is finished was heard whole.
 """
@@ -45,6 +46,7 @@ class Playout:
         self._marked_samples = 0
         self._anchor_s = -math.inf  # at this moment of the clock ...
         self._anchor_samples = 0  # ... so much had been heard, and playback went on without a gap
+        self._is_paused = False
         self._told_chars = 0
 
     def add_segment(self, text: str, start_samples: int) -> None:
@@ -60,9 +62,19 @@ class Playout:
         """So many samples more were sent to the client. When playback had run dry, they begin to be heard now."""
         if self._is_ended or samples <= 0:
             return
-        if now >= self._dry_s:
+        if now >= self._dry_s and not self._is_paused:
             self._anchor_s, self._anchor_samples = now, self._sent_samples
         self._sent_samples += samples
+
+    def pause(self, now: float) -> None:
+        """The client was told to wait: by the clock nothing more is heard until `resume`."""
+        if not self._is_paused:
+            self._anchor_samples, self._is_paused = self._heard_by_clock(now), True
+
+    def resume(self, now: float) -> None:
+        """Playback goes on from the sample at which it paused."""
+        if self._is_paused:
+            self._anchor_s, self._is_paused = now, False
 
     def mark(self, ms: int, now: float) -> None:
         """The client has played `ms` of the reply."""
@@ -103,8 +115,8 @@ class Playout:
         return self._is_ended and self.heard_samples(now) == self._sent_samples
 
     def next_change_at(self, now: float) -> float | None:
-        """When all that was sent will have been heard; None when it has been, or when only the client can tell."""
-        if self._has_marks or self.heard_samples(now) == self._sent_samples:
+        """When all that was sent will have been heard; None when it has been, in a pause, or when only a mark tells."""
+        if self._has_marks or self._is_paused or self.heard_samples(now) == self._sent_samples:
             return None
         return self._dry_s
 
@@ -114,6 +126,8 @@ class Playout:
         return self._anchor_s + (self._sent_samples - self._anchor_samples) / self._sample_rate
 
     def _heard_by_clock(self, now: float) -> int:
+        if self._is_paused:
+            return self._anchor_samples
         if now >= self._dry_s:
             return self._sent_samples
         played = max(0, int((now - self._anchor_s) * self._sample_rate))

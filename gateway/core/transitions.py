@@ -20,7 +20,7 @@ class State(StrEnum):
     AWAITING_FINAL = "awaiting_final"  # the person stopped; what they said is not fixed yet
     PREPARING = "preparing"  # an answer is on its way
     SPEAKING = "speaking"  # Parley
-    OVERLAP = "overlap"  # both: a barge-in, or only a noise
+    OVERLAP = "overlap"  # both: a barge-in, a remark, or only a noise
     CLOSED = "closed"
 
 
@@ -47,7 +47,7 @@ _HEARD_REPLY: Row = {
     on.PlayoutFinished: "_complete",
     on.StageFailed: "_fail_reply",
 }
-_ALWAYS: Row = {on.PersonaChanged: "_start_over", on.Disconnected: "_close"}
+_ALWAYS: Row = {on.TurnEdited: "_take_edit", on.PersonaChanged: "_change_persona", on.Disconnected: "_close"}
 
 TRANSITIONS: dict[State, Row] = {
     State.LISTENING: _ALWAYS
@@ -55,7 +55,7 @@ TRANSITIONS: dict[State, Row] = {
         on.SpeechStarted: "_hear",
         on.PartialHeard: _NO_SPEECH,
         on.CandidateHeard: _NO_SPEECH,
-        on.SpeechResumed: _NO_SPEECH,
+        on.SpeechResumed: "_hear",
         on.EndpointReached: _NO_SPEECH,
         on.FinalHeard: "_take_late_final",
         on.UtteranceCleared: IGNORED + "nothing is being said",
@@ -105,7 +105,7 @@ TRANSITIONS: dict[State, Row] = {
         on.SpeechStarted: "_hear",
         on.PartialHeard: _NO_SPEECH,
         on.CandidateHeard: _NO_SPEECH,
-        on.SpeechResumed: _NO_SPEECH,
+        on.SpeechResumed: "_hear",
         on.EndpointReached: _NO_SPEECH,
         on.FinalHeard: "_take_late_final",
         on.UtteranceCleared: IGNORED + "nothing is being said",
@@ -118,9 +118,9 @@ TRANSITIONS: dict[State, Row] = {
     | _HEARD_REPLY
     | {
         on.SpeechStarted: "_overlap",
-        on.PartialHeard: _NO_SPEECH,
-        on.CandidateHeard: _NO_SPEECH,
-        on.SpeechResumed: _NO_SPEECH,
+        on.PartialHeard: "_weigh_words",
+        on.CandidateHeard: "_weigh_words",
+        on.SpeechResumed: "_overlap",
         on.EndpointReached: _NO_SPEECH,
         on.FinalHeard: "_weigh_final",
         on.UtteranceCleared: IGNORED + "nothing is being said",

@@ -13,10 +13,12 @@ class Reply:
     reply_id: str
     prompt: str
     is_held: bool
+    is_scripted: bool = False
     said: list[str] = field(default_factory=list)
     is_text_complete: bool = False
     finish: FinishReason = FinishReason.STOP
     has_audio: bool = False
+    is_paused: bool = False
     heard_ms: int = 0
     heard_text: str = ""
 
@@ -31,6 +33,7 @@ class Turn:
 
     turn_id: str
     user_text: str = ""
+    edits: str = ""  # the turn that this one corrects
     reply: Reply | None = None
 
     def add(self, text: str) -> None:

@@ -18,8 +18,11 @@ Announcement = (
     do.AnnounceSpeechStarted
     | do.AnnouncePartial
     | do.AnnounceFinal
+    | do.AnnounceEdited
     | do.AnnounceReplyStarted
     | do.AnnounceToken
+    | do.AnnouncePaused
+    | do.AnnounceResumed
     | do.AnnounceInterrupted
     | do.AnnounceError
 )
@@ -39,10 +42,16 @@ def message_of(action: Announcement) -> native.ServerMessage:
             return native.Final(
                 turn_id=turn_id, utterance_id=utterance_id, text=text, language=language, segments=segments
             )
+        case do.AnnounceEdited(turn_id, edited_turn_id, text):
+            return native.TurnEdited(turn_id=turn_id, edited_turn_id=edited_turn_id, text=text)
         case do.AnnounceReplyStarted(turn_id, reply_id):
             return native.ReplyStarted(turn_id=turn_id, reply_id=reply_id)
         case do.AnnounceToken(turn_id, reply_id, text):
             return native.Token(turn_id=turn_id, reply_id=reply_id, text=text)
+        case do.AnnouncePaused(turn_id, reply_id):
+            return native.ReplyPaused(turn_id=turn_id, reply_id=reply_id)
+        case do.AnnounceResumed(turn_id, reply_id):
+            return native.ReplyResumed(turn_id=turn_id, reply_id=reply_id)
         case do.AnnounceInterrupted(turn_id, reply_id, heard_ms, heard_text):
             return native.Interrupted(turn_id=turn_id, reply_id=reply_id, heard_ms=heard_ms, heard_text=heard_text)
         case do.AnnounceError(code, service, text, is_retryable):

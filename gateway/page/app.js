@@ -111,6 +111,12 @@ const on = {
     else transcript.cutReply(id, text);
     if (id === now.replyId) endReply();
   },
+  reply_paused({ reply_id: id }) {
+    player.pause(id);
+  },
+  reply_resumed() {
+    player.resume();
+  },
   interrupted({ reply_id: id, heard_text: heard }) {
     transcript.cutReply(id, heard);
     if (id === now.replyId) endReply();

@@ -32,6 +32,7 @@ export class Player {
   #reply = null;
   #droppedId = "";
   #timer = 0;
+  #isPaused = false;
 
   /**
    * @param {number} rate of the frames, Hz
@@ -49,7 +50,7 @@ export class Player {
   /** Call it from every gesture: browsers allow sound only from then on. */
   unlock() {
     const context = this.#open();
-    if (context.state !== "running") void context.resume();
+    if (context.state !== "running" && !this.#isPaused) void context.resume();
   }
 
   /** @param {string} replyId @param {ArrayBuffer} frame PCM16 */
@@ -59,7 +60,7 @@ export class Player {
     const pcm = new Int16Array(frame, 0, frame.byteLength >> 1);
     this.#reply.pending.push(pcm);
     this.#reply.received += pcm.length;
-    if (this.#context.state !== "running") this.listener.onBlocked();
+    if (this.#context.state !== "running" && !this.#isPaused) this.listener.onBlocked();
     this.#schedule(this.#reply);
     this.#timer ||= setInterval(() => this.#tick(), TICK_MS);
   }
@@ -73,6 +74,20 @@ export class Player {
   drop(replyId) {
     this.#droppedId = replyId;
     if (this.#reply?.id === replyId) this.#silence();
+  }
+
+  /** Stand still with a reply where it is; nothing of it is lost. @param {string} replyId */
+  pause(replyId) {
+    if (this.#reply?.id !== replyId || this.#context.state !== "running") return;
+    this.#isPaused = true;
+    void this.#context.suspend(); // its time stands still, and with it all that is scheduled and told
+  }
+
+  /** Go on from the same sample. */
+  resume() {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    void this.#context.resume();
   }
 
   #open() {
@@ -101,6 +116,7 @@ export class Player {
   #silence() {
     clearInterval(this.#timer);
     this.#timer = 0;
+    this.resume();
     const reply = this.#reply;
     this.#reply = null;
     if (!reply) return;

@@ -47,6 +47,7 @@ class Config(Message):
     mode: Literal["dialogue", "transcription"] | None = Field(
         None, description="`transcription` hears and never answers."
     )
+    greets: bool | None = Field(None, description="A persona that is chosen says its opening line; not unless told.")
     endpointing: Endpointing | None = None
     audio_out: AudioOut | None = None
 
@@ -95,7 +96,7 @@ class Played(Message):
 
 
 class Edit(Message):
-    """Correct what was understood; the answer is made again."""
+    """Correct what was understood in a turn; the answer is made again, and what came after it is forgotten."""
 
     type: ClassVar[str] = "edit"
     turn_id: str
@@ -165,6 +166,18 @@ class Final(Message):
     segments: list[Segment]
 
 
+class TurnEdited(Message):
+    """A corrected turn takes the place of an earlier one, and of all that came after that; its answer follows.
+
+    All of them stay in the store, where GET /v1/conversations/{id} tells which ones count.
+    """
+
+    type: ClassVar[str] = "turn_edited"
+    turn_id: str
+    edited_turn_id: str
+    text: str
+
+
 class ReplyStarted(Message):
     """An answer begins."""
 
@@ -205,6 +218,25 @@ class ReplyDone(Message):
     )
 
 
+class ReplyPaused(Message):
+    """Somebody speaks over the answer: stop playing, and keep what came. No frame of it follows until `reply_resumed`.
+
+    Or else `interrupted` or `reply_done` comes next. Who goes on playing hears at most `GATEWAY_BACKCHANNEL_MS` more.
+    """
+
+    type: ClassVar[str] = "reply_paused"
+    turn_id: str
+    reply_id: str
+
+
+class ReplyResumed(Message):
+    """It was a noise or a mere "mhm": play on from the same sample."""
+
+    type: ClassVar[str] = "reply_resumed"
+    turn_id: str
+    reply_id: str
+
+
 class Interrupted(Message):
     """The answer was stopped; no frame of it follows. `heard_text` is what the history keeps."""
 
@@ -242,13 +274,13 @@ class Pong(Message):
 
 ClientMessage = Config | AudioChunk | TextInput | Commit | Clear | Cancel | Played | Edit | Resume | Ping
 ServerMessage = (
-    Ready | Loading | SpeechStarted | Partial | Final | ReplyStarted | Token | SegmentStarted | ReplyDone | Interrupted
-    | HqAudio | Error | Pong
+    Ready | Loading | SpeechStarted | Partial | Final | TurnEdited | ReplyStarted | Token | SegmentStarted | ReplyDone
+    | ReplyPaused | ReplyResumed | Interrupted | HqAudio | Error | Pong
 )  # fmt: skip
 CLIENT: Codec[ClientMessage] = Codec([Config, AudioChunk, TextInput, Commit, Clear, Cancel, Played, Edit, Resume, Ping])
 SERVER: Codec[ServerMessage] = Codec(
     [
-        Ready, Loading, SpeechStarted, Partial, Final, ReplyStarted, Token, SegmentStarted, ReplyDone, Interrupted,
-        HqAudio, Error, Pong,
+        Ready, Loading, SpeechStarted, Partial, Final, TurnEdited, ReplyStarted, Token, SegmentStarted, ReplyDone,
+        ReplyPaused, ReplyResumed, Interrupted, HqAudio, Error, Pong,
     ]
 )  # fmt: skip

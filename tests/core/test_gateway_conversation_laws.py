@@ -15,7 +15,12 @@ pytestmark = pytest.mark.core
 
 SEQUENCES, LENGTH = 3_000, 30
 params = st.builds(
-    ConversationParams, speculates=st.booleans(), replies=st.booleans(), barge_in_words=st.integers(0, 3)
+    ConversationParams,
+    speculates=st.booleans(),
+    replies=st.booleans(),
+    barge_in_words=st.integers(0, 3),
+    passes_backchannels=st.booleans(),
+    apology=st.sampled_from(["", "Sorry."]),
 )
 steps = st.lists(
     st.builds(
@@ -50,5 +55,10 @@ def test_wishes_that_change_on_the_way_break_no_law(
 def test_thousands_of_conversations_by_chance_break_no_law() -> None:
     chance = Random(7)
     for _ in range(SEQUENCES):
-        watched = Watched(Conversation(ConversationParams(barge_in_words=chance.choice([1, 2])), names()))
+        wanted = ConversationParams(
+            barge_in_words=chance.choice([1, 2]),
+            passes_backchannels=chance.choice([True, False]),
+            apology=chance.choice(["", "Sorry."]),
+        )
+        watched = Watched(Conversation(wanted, names()))
         watched.close(watched.settle(play(watched, random_steps(chance, LENGTH))))

@@ -219,7 +219,7 @@ def test_an_overlap_that_is_taken_back_leaves_the_answer_alone() -> None:
 def test_a_new_persona_starts_with_nothing_under_way() -> None:
     d = Dialogue()
     d.be_told()
-    assert d.hear(on.PersonaChanged()) == INTERRUPTED
+    assert d.hear(on.PersonaChanged()) == [*INTERRUPTED, do.AdoptPersona()]
     assert d.state is State.LISTENING
     assert d.ask("who are you", "utt_2")[1] == do.RequestReply("trn_3", "rpl_4", "who are you")
 
@@ -227,7 +227,7 @@ def test_a_new_persona_starts_with_nothing_under_way() -> None:
 def test_a_new_persona_hears_nothing_of_what_was_being_said() -> None:
     d = Dialogue()
     d.pause()
-    assert d.hear(on.PersonaChanged()) == [do.CancelReply("rpl_2")]
+    assert d.hear(on.PersonaChanged()) == [do.CancelReply("rpl_2"), do.AdoptPersona()]
     assert d.hear(on.FinalHeard("utt_1", "what time is it")) == [do.CountStale("FinalHeard")]
 
 

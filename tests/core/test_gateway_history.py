@@ -108,12 +108,36 @@ def test_a_question_too_long_for_any_memory_is_asked_whole() -> None:
     assert history(("hello", "Hi!"), max_chars=10).messages("x" * 11) == [PERSONA, user("x" * 11)]
 
 
+def test_what_the_persona_opened_with_is_told_to_it_until_somebody_else_answers() -> None:
+    kept = history(("hello", "Hi!"))
+    kept.open_with(" Good day. ")
+    system, *asked = kept.messages("now")
+    assert system["content"] == "You are kind.\n\nYou have just opened this conversation with: Good day."
+    assert asked == [user("hello"), assistant("Hi!"), user("now")]
+    kept.open_with(" ")
+    assert kept.messages("now")[0] == PERSONA
+    kept.open_with("Good day.")
+    kept.clear("You are grim.")
+    assert kept.messages("now") == [{"role": "system", "content": "You are grim."}, user("now")]
+
+
 def test_somebody_else_remembers_nothing() -> None:
     kept = history(("hello", "Hi!"), max_chars=12)
     kept.clear("You are grim.")
     assert kept.messages("hello") == [{"role": "system", "content": "You are grim."}, user("hello")]
     kept.add("hello", "Hi!")
     assert len(kept.messages("why?")) == 4
+
+
+def test_a_turn_is_rewound_with_all_that_followed() -> None:
+    kept = History("You are kind.")
+    for i in range(4):
+        kept.add(f"q{i}", f"a{i}", f"trn_{i}")
+    assert (kept.knows("trn_2"), kept.knows("trn_9")) == (True, False)
+    kept.rewind("trn_9")
+    kept.rewind("trn_2")
+    assert [message["content"] for message in kept.messages("now")[1:]] == ["q0", "a0", "q1", "a1", "now"]
+    assert not kept.knows("trn_3")
 
 
 texts = st.text("ab 你\n", max_size=12)
@@ -145,3 +169,21 @@ def test_while_all_is_remembered_a_prompt_begins_as_the_one_before(turns: list[t
         before = kept.messages(said)
         kept.add(said, heard)
         assert kept.messages(question)[: len(before) - 1] == before[:-1]
+
+
+@given(st.lists(st.tuples(texts, texts)), st.lists(st.tuples(texts, texts)), texts)
+def test_what_is_rewound_was_never_there(
+    before: list[tuple[str, str]], after: list[tuple[str, str]], question: str
+) -> None:
+    kept, plain = history(max_turns=200, max_chars=64_000), history(max_turns=200, max_chars=64_000)
+    for i, (said, heard) in enumerate(before):
+        kept.add(said, heard, f"trn_{i}")
+        plain.add(said, heard)
+    kept.add("what?", "That.", "trn_edited")
+    for i, (said, heard) in enumerate(after):
+        kept.add(said, heard, f"trn_after_{i}")
+    kept.rewind("trn_edited")
+    assert kept.messages(question) == plain.messages(question)
+    kept.add("one", "more")
+    plain.add("one", "more")
+    assert (kept.messages(question), kept._chars) == (plain.messages(question), plain._chars)

@@ -7,8 +7,9 @@ import pytest
 
 from gateway.core import actions as do
 from gateway.core import events as on
-from gateway.core.conversation import Actions, Conversation
+from gateway.core.conversation import Conversation
 from gateway.core.events import ConversationEvent, FinishReason
+from gateway.core.floor import Actions
 from gateway.core.params import ConversationParams
 from gateway.core.transitions import TRANSITIONS, State
 from gateway.core.turn import Reply
@@ -55,15 +56,15 @@ class UnheardTextCommitted(Conversation):
 
 
 class AbsurdOverlap(Conversation):
-    def _overlap(self, event: on.SpeechStarted, now: float) -> Actions:
+    def _overlap(self, event: on.SpeechStarted | on.SpeechResumed, now: float) -> Actions:
         answered = super()._overlap(event, now)
         self._deadline = now + 3600.0
         return answered
 
 
 class HeldReplyAnnounced(Conversation):
-    def _request(self, prompt: str, *, is_held: bool) -> Actions:
-        requested = super()._request(prompt, is_held=is_held)
+    def _request(self, prompt: str, *, is_held: bool, script: str = "") -> Actions:
+        requested = super()._request(prompt, is_held=is_held, script=script)
         early = do.AnnounceReplyStarted(self._open.turn_id, self._current.reply_id)
         return [*requested, early] if is_held else requested
 
@@ -93,11 +94,36 @@ class InterruptionForgotten(Conversation):
         return [action for action in super()._withdraw_reply() if not isinstance(action, do.AnnounceInterrupted)]
 
 
+class PausedForGood(Conversation):
+    def _resume_reply(self) -> Actions:
+        return []
+
+
+class RemarkTakesTheWord(Conversation):
+    def _takes_word(self, text: str) -> bool:
+        return bool(text)
+
+
+class EditAddedToTheQuestion(Conversation):
+    def _take_edit(self, event: on.TurnEdited, now: float) -> Actions:
+        if self._state is not State.PREPARING:
+            return super()._take_edit(event, now)
+        return [do.RewindHistory(event.turn_id), *self._take_typed(on.TextTyped(event.text), now)]
+
+
+class ApologyForAnApology(Conversation):
+    def _fail_reply(self, event: on.StageFailed, now: float) -> Actions:
+        if self._state is State.PREPARING and event.code != "service_timeout":
+            self._current.is_scripted = False
+        return super()._fail_reply(event, now)
+
+
 def broken_law(make: Callable[[ConversationParams, Callable[[str], str]], Conversation]) -> str:
     """The first law that conversations by chance break, or nothing."""
     chance = Random(11)
     for _ in range(SEQUENCES):
-        watched = laws.Watched(make(ConversationParams(), laws.names()))
+        params = ConversationParams(passes_backchannels=chance.random() < 0.5, apology=chance.choice(["", "Sorry."]))
+        watched = laws.Watched(make(params, laws.names()))
         try:
             watched.close(watched.settle(play(watched, random_steps(chance, LENGTH))))
         except laws.LawBroken as broken:
@@ -121,6 +147,10 @@ def broken_law(make: Callable[[ConversationParams, Callable[[str], str]], Conver
         (FinalCountedTwice, laws.FINAL_ONCE),
         (CancelForgotten, laws.OVER_IS_SILENT),
         (InterruptionForgotten, laws.ANNOUNCED_ENDS),
+        (PausedForGood, laws.PAUSES),
+        (ApologyForAnApology, laws.APOLOGISES_ONCE),
+        (EditAddedToTheQuestion, laws.EDIT_IS_ANSWERED),
+        (RemarkTakesTheWord, laws.REMARK_PASSES),
     ],
 )
 def test_a_planted_fault_is_caught_by_its_law(faulty: type[Conversation], law: str) -> None:

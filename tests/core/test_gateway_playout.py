@@ -232,6 +232,51 @@ def test_a_reply_that_was_neither_spoken_nor_shown_is_not_heard() -> None:
     assert reply(("😀", 0)).heard_text(0.0) == ""
 
 
+def test_in_a_pause_nothing_is_heard_and_then_it_goes_on_from_the_same_sample() -> None:
+    playout = Playout(8000)
+    playout.add_audio(8000, 0.0)
+    playout.pause(0.25)
+    playout.pause(0.3)
+    playout.add_audio(800, 0.5)
+    assert (playout.heard_samples(9.0), playout.next_change_at(9.0), playout.lead_ms(9.0)) == (2000, None, 850)
+    playout.resume(10.0)
+    playout.resume(10.1)
+    assert playout.heard_samples(10.5) == 6000
+    assert playout.next_change_at(10.5) == pytest.approx(10.85)
+
+
+def test_a_pause_after_all_was_heard_waits_for_more() -> None:
+    playout = Playout(8000)
+    playout.add_audio(800, 0.0)
+    playout.pause(1.0)
+    playout.add_audio(800, 1.0)
+    assert playout.heard_samples(5.0) == 800
+    playout.resume(5.0)
+    assert playout.heard_samples(5.0625) == 1300
+
+
+def test_a_reply_that_pauses_before_it_sounds_is_heard_from_its_first_sample() -> None:
+    playout = Playout(8000)
+    playout.pause(0.0)
+    playout.add_audio(800, 1.0)
+    playout.resume(2.0)
+    assert playout.heard_samples(2.0625) == 500
+
+
+@given(st.integers(1, 80_000), st.floats(0, 20), st.floats(0, 100), st.floats(0, 20))
+def test_a_pause_moves_all_that_is_heard_after_it_by_its_length(
+    samples: int, before_s: float, pause_s: float, after_s: float
+) -> None:
+    paused, plain = Playout(8000), Playout(8000)
+    for playout in (paused, plain):
+        playout.add_audio(samples, 0.0)
+    paused.pause(before_s)
+    paused.resume(before_s + pause_s)
+    assert paused.heard_samples(before_s + pause_s + after_s) == pytest.approx(
+        plain.heard_samples(before_s + after_s), abs=2
+    )
+
+
 # -- laws -------------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +318,8 @@ happenings = st.lists(
         st.tuples(st.just("mark"), st.just(""), numbers),
         st.tuples(st.just("wait"), st.just(""), st.integers(0, 2000)),
         st.tuples(st.just("wait"), st.just(""), st.integers(0, 2000)),
+        st.tuples(st.just("pause"), st.just(""), st.just(0)),
+        st.tuples(st.just("resume"), st.just(""), st.just(0)),
         st.tuples(st.just("end"), st.just(""), st.just(0)),
     ),
     max_size=30,
@@ -293,6 +340,10 @@ def happen(played: Played, what: str, text: str, number: int | None) -> None:
             played.playout.mark(number, played.now)
         case "wait":
             played.now += (number or 0) / 1000
+        case "pause":
+            played.playout.pause(played.now)
+        case "resume":
+            played.playout.resume(played.now)
         case _:
             played.playout.end(None)
             played.is_ended = True

@@ -9,6 +9,7 @@ from gateway.core import conversation
 from gateway.core import events as on
 from gateway.core.conversation import Conversation
 from gateway.core.events import EVENT_TYPES, ConversationEvent
+from gateway.core.floor import Actions
 from gateway.core.params import ConversationParams
 from gateway.core.transitions import IGNORED, TRANSITIONS, State
 from tests.support.conversation_laws import names
@@ -34,7 +35,7 @@ def test_every_cell_names_a_method_that_takes_this_event(event: type[Conversatio
     accepted = get_args(hints["event"]) or (hints["event"],)
     assert event in accepted
     assert hints["now"] is float
-    assert hints["return"] == conversation.Actions
+    assert hints["return"] == Actions
 
 
 def test_every_ignored_cell_has_a_reason() -> None:

@@ -276,6 +276,27 @@ def test_sound_that_the_browser_holds_back_waits_for_a_press(page: Page, gateway
     line.wait_for(type="played", ms=1_000)
 
 
+def test_a_paused_answer_waits_and_goes_on_to_its_last_sample(page: Page, line: Line) -> None:
+    line.answer("rpl_1", "One two three four.", 2 * OUTPUT_RATE)
+    line.wait_until(lambda: line.marks("rpl_1"))
+    line.send("reply_paused", turn_id="trn_1", reply_id="rpl_1")
+    page.wait_for_function("window.parley.state === 'speaking'")
+    line.send("reply_resumed", turn_id="trn_1", reply_id="rpl_1")
+    line.wait_for(type="played", ms=2_000)
+    assert line.marks("rpl_1") == sorted(set(line.marks("rpl_1")))
+
+
+def test_an_answer_that_is_interrupted_in_its_pause_lets_the_next_one_sound(page: Page, line: Line) -> None:
+    line.answer("rpl_1", "One two three four.", 20 * OUTPUT_RATE)
+    line.wait_until(lambda: line.marks("rpl_1"))
+    line.send("reply_paused", turn_id="trn_1", reply_id="rpl_1")
+    line.send("interrupted", turn_id="trn_1", reply_id="rpl_1", heard_ms=200, heard_text="One two")
+    wait_for_state(page, "ready")
+    expect(page.get_by_role("alert")).to_be_hidden()
+    line.answer("rpl_2", "Yes?", 2_400)
+    line.wait_for(type="played", reply_id="rpl_2", ms=100)
+
+
 def test_an_interrupted_answer_falls_silent_at_once_and_shows_what_was_heard(page: Page, gateway: PageGateway) -> None:
     line = watch_output(page, gateway)
     line.answer("rpl_1", "One two three four.", 60 * OUTPUT_RATE)

@@ -42,6 +42,37 @@ async def test_dropped_audio_never_comes_out_and_makes_room() -> None:
     assert await outbox.take() == AudioFrame("rpl_2", b"b")
 
 
+async def test_audio_that_is_kept_back_comes_out_later_whole_and_messages_pass_it() -> None:
+    outbox = Outbox(lambda _: True)
+    frames = [AudioFrame("rpl_1", b"a"), AudioFrame("rpl_1", b"b")]
+    await outbox.put(frames[0])
+    outbox.keep_back("rpl_1")
+    await outbox.put(frames[1])
+    outbox.post(Pong())
+    taken = [await outbox.take()]
+    async with anyio.create_task_group() as tasks:
+
+        async def take() -> None:
+            taken.append(await outbox.take())
+
+        tasks.start_soon(take)
+        await anyio.wait_all_tasks_blocked()
+        assert taken == [Pong()]
+        outbox.let_out()
+
+    assert [*taken, await outbox.take()] == [Pong(), *frames]
+
+
+async def test_audio_that_was_dropped_while_it_was_kept_back_holds_nobody_up() -> None:
+    outbox = Outbox(lambda _: True)
+    await outbox.put(AudioFrame("rpl_1", b"a"))
+    outbox.keep_back("rpl_1")
+    assert outbox.drop("rpl_1") == 1
+    await outbox.put(AudioFrame("rpl_2", b"b"))
+
+    assert await outbox.take() == AudioFrame("rpl_2", b"b")
+
+
 async def test_audio_that_is_not_accepted_any_more_is_passed_over() -> None:
     accepted = {"rpl_1"}
     outbox = Outbox(lambda reply_id: reply_id in accepted)

@@ -1,5 +1,8 @@
 """What is kept, in a real SQLite file."""
 
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,3 +56,33 @@ async def test_an_unknown_conversation_is_none(tmp_path: Path) -> None:
     async with open_store(f"sqlite+aiosqlite:///{tmp_path}/t.db") as store:
         assert await store.turns("ses_nobody") is None
         assert await store.ready() == "ready"
+
+
+async def test_a_correction_takes_the_place_of_a_turn_and_of_what_followed_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/t.db") as store:
+        for one in (turn("a"), turn("b"), turn("c"), replace(turn("d"), edits="b"), replace(turn("e"), edits="d")):
+            await store.add_turn("ses_1", "somebody", one)
+        await store.add_turn("ses_1", "somebody", replace(turn("f"), edits="never_kept"))
+        kept = await store.turns("ses_1") or []
+
+    assert [(one["turn_id"], one["is_current"], one["edits"], one["edited_by"]) for one in kept] == [
+        ("a", True, None, None),
+        ("b", False, None, "d"),
+        ("c", False, None, None),
+        ("d", False, "b", "e"),
+        ("e", True, "d", None),
+        ("f", True, "never_kept", None),
+    ]
+
+
+async def test_a_database_from_before_corrections_needs_no_change(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/t.db"
+    async with open_store(url) as store:
+        await store.add_turn("ses_1", "somebody", turn("a"))
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database:
+        database.execute("DROP TABLE edits")
+    async with open_store(url) as store:
+        await store.add_turn("ses_1", "somebody", replace(turn("b"), edits="a"))
+        kept = await store.turns("ses_1") or []
+
+    assert [one["is_current"] for one in kept] == [False, True]

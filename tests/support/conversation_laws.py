@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gateway.core import actions as do
 from gateway.core import events as on
 from gateway.core.actions import ConversationAction
+from gateway.core.backchannels import is_backchannel
 from gateway.core.conversation import Conversation
 from gateway.core.events import ConversationEvent, FinishReason
 from gateway.core.params import ConversationParams
@@ -33,6 +34,10 @@ HEARD_TO_THE_END = "a reply heard to the end is committed at once, for the reaso
 DEADLINE = "every state but LISTENING and CLOSED has a deadline, never farther than its parameter"
 TICKS = "ticks alone lead every state back to LISTENING"
 SPEECH_ENDS_ONCE = "no text is given to speech after its end"
+PAUSES = "a reply is paused in an overlap and nowhere else"
+REMARK_PASSES = "a remark over an answer stops nothing, is shown to nobody and is no turn"
+EDIT_IS_ANSWERED = "what is put right is asked anew and alone, and what came after it is forgotten before"
+APOLOGISES_ONCE = "for an apology or an opening line that fails nobody apologises"
 TRANSCRIBES = "a conversation that only transcribes asks for no reply"
 CLOSED = "a closed conversation does nothing"
 
@@ -69,6 +74,7 @@ class Book:
     is_held: bool
     is_announced: bool = False
     is_speech_ended: bool = False
+    is_paused: bool = False
     is_cancelled: bool = False
     is_committed: bool = False
     finish: FinishReason = FinishReason.STOP
@@ -152,6 +158,14 @@ class Watched:
                 self._check_announced_over(reply_id, answered)
             case do.CommitTurn():
                 self._check_commit(action, answered)
+            case do.PauseReply(reply_id) | do.ResumeReply(reply_id):
+                _hold(PAUSES, reply_id == self.live, action)
+                is_pause = isinstance(action, do.PauseReply)
+                _hold(PAUSES, self.books[reply_id].is_paused is not is_pause, action)
+                self.books[reply_id].is_paused = is_pause
+            case do.AnnouncePaused(reply_id=reply_id) | do.AnnounceResumed(reply_id=reply_id):
+                is_pause = isinstance(action, do.AnnouncePaused)
+                _hold(PAUSES, reply_id == self.live and self.books[reply_id].is_paused is is_pause, action)
             case do.AnnounceFinal(utterance_id=utterance_id):
                 _hold(FINAL_ONCE, utterance_id not in self.finals, utterance_id)
                 self.finals.add(utterance_id)
@@ -219,19 +233,47 @@ class Watched:
         self, event: ConversationEvent, before: State, live: str | None, answered: list[ConversationAction]
     ) -> None:
         was_counted = answered == [do.CountStale(type(event).__name__)]
+        self._check_remark(event, before, answered)
+        self._check_edit(event, answered)
+        if self.conversation.state is State.OVERLAP is not before:
+            _hold(PAUSES, self.books[live or ""].is_paused is self.conversation.params.passes_backchannels, before)
         if isinstance(event, on.SpeechResumed) and before is State.USER_SPEAKING and not was_counted:
             _hold(RESUMED_WITHDRAWS, self.live is None, self.live)
+        if isinstance(event, on.StageFailed) and live and event.reply_id == live and self.books[live].request.script:
+            again = [action for action in answered if isinstance(action, do.RequestReply)]
+            _hold(APOLOGISES_ONCE, not again, again)
         if isinstance(event, on.PlayoutFinished) and event.reply_id == live and not self.books[live].is_held:
             book = self.books[live]
             kept = [action for action in answered if isinstance(action, do.CommitTurn)]
             is_kept = len(kept) == 1 and kept[0].reply_id == live and kept[0].finish_reason is book.finish
             _hold(HEARD_TO_THE_END, is_kept, answered)
 
+    def _check_edit(self, event: ConversationEvent, answered: list[ConversationAction]) -> None:
+        if not isinstance(event, on.TurnEdited) or not event.text.strip() or self.conversation.state is State.CLOSED:
+            return
+        asked = [action for action in answered if isinstance(action, do.RequestReply)]
+        is_asked = [request.user_text for request in asked] == [event.text.strip()] * self.conversation.params.replies
+        _hold(EDIT_IS_ANSWERED, is_asked, answered)
+        _hold(EDIT_IS_ANSWERED, do.RewindHistory(event.turn_id) in answered, answered)
+        rewound = answered.index(do.RewindHistory(event.turn_id))
+        _hold(EDIT_IS_ANSWERED, not asked or rewound < answered.index(asked[0]), answered)
+        kept = [at for at, action in enumerate(answered) if isinstance(action, do.CommitTurn) and not action.edits]
+        _hold(EDIT_IS_ANSWERED, all(at < rewound for at in kept), answered)
+
+    def _check_remark(self, event: ConversationEvent, before: State, answered: list[ConversationAction]) -> None:
+        is_over_an_answer = before in (State.SPEAKING, State.OVERLAP) and self.conversation.params.passes_backchannels
+        words = event.text if isinstance(event, on.PartialHeard | on.CandidateHeard | on.FinalHeard) else ""
+        if is_over_an_answer and is_backchannel(words, "en"):
+            taken = [a for a in answered if isinstance(a, do.CancelReply | do.CommitTurn | do.AnnounceFinal)]
+            _hold(REMARK_PASSES, not taken, taken)
+
     def _check_state(self, now: float) -> None:
         state, deadline = self.conversation.state, self.conversation.deadline()
         is_heard = self.live is not None and not self.books[self.live].is_held
         _hold(ENDS_ONCE, self.live is None or state not in _QUIET, f"{self.live} is in flight in {state}")
         _hold(FITS_STATE, is_heard is (state in _ANSWERING), f"{self.live} in {state}")
+        is_paused = self.live is not None and self.books[self.live].is_paused
+        _hold(PAUSES, not is_paused or state is State.OVERLAP, f"{self.live} in {state}")
         for reply_id in [*self.books, "rpl_unknown"]:
             _hold(ACCEPTS, self.conversation.accepts(reply_id) is (is_heard and reply_id == self.live), reply_id)
         if state in _QUIET:
@@ -249,7 +291,7 @@ def longest_s(state: State, params: ConversationParams) -> float:
         State.AWAITING_FINAL: params.final_timeout_s,
         State.PREPARING: params.reply_timeout_s,
         State.SPEAKING: params.playout_stall_s,
-        State.OVERLAP: params.overlap_s,
+        State.OVERLAP: max(params.overlap_s, params.backchannel_s),
     }[state]
 
 

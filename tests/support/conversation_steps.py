@@ -13,7 +13,7 @@ from gateway.core.events import ConversationEvent, FinishReason, SegmentHeard, S
 from tests.support.conversation_laws import Watched
 
 PICKS = 8
-TEXTS = ["", "hello", "Hello!", "hello there", "你好", "。", "mhm", "stop"]
+TEXTS = ["", "hello", "Hello!", "hello there", "你好", "。", "mhm", "Yeah, right."]
 HEARD = [(0, ""), (100, "It"), (500, "It is"), (500, "It is noon."), (900, "It is noon."), (0, ""), (400, ""), (-1, "")]
 WAITS_S = [0.0, 0.02, 0.1, 0.4, 2.0, 15.0, 60.0]
 ENDS = [FinishReason.STOP, FinishReason.LENGTH]
@@ -29,8 +29,9 @@ EVENTS: dict[type[ConversationEvent], tuple[int, Maker]] = {
     on.FinalHeard: (18, lambda u, r, i: on.FinalHeard(u, TEXTS[i], "en", (SegmentHeard(0.0, 1.0, TEXTS[i]),))),
     on.UtteranceCleared: (3, lambda u, r, i: on.UtteranceCleared()),
     on.TextTyped: (6, lambda u, r, i: on.TextTyped(TEXTS[i])),
+    on.TurnEdited: (2, lambda u, r, i: on.TurnEdited(f"trn_{i}", TEXTS[i])),
     on.CancelAsked: (2, lambda u, r, i: on.CancelAsked()),
-    on.PersonaChanged: (1, lambda u, r, i: on.PersonaChanged()),
+    on.PersonaChanged: (1, lambda u, r, i: on.PersonaChanged(TEXTS[i])),
     on.ReplyDelta: (16, lambda u, r, i: on.ReplyDelta(r, TEXTS[i])),
     on.ReplyTextEnded: (8, lambda u, r, i: on.ReplyTextEnded(r, ENDS[i % 2])),
     on.AudioReady: (24, lambda u, r, i: on.AudioReady(r)),

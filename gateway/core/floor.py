@@ -1,0 +1,139 @@
+"""Who has the word, for how long at most, and the one turn that is open. Knows no events; conversation.py decides.
+
+Laws (tests/core/test_gateway_floor.py): every state that is entered has a deadline and LISTENING has none; at most one
+turn is open, with at most one reply in flight; a reply that was announced is announced gone when it is withdrawn; one
+is paused once before it goes on; the utterances that are remembered as over are bounded.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from gateway.core import actions as do
+from gateway.core.actions import ConversationAction
+from gateway.core.events import FinishReason
+from gateway.core.params import ConversationParams
+from gateway.core.transitions import State
+from gateway.core.turn import Reply, Turn
+
+Actions = list[ConversationAction]
+
+_CONSUMED_KEPT = 64  # utterances remembered so that what comes late or doubled is known; a bound, far above any delay
+
+
+class Floor:
+    """What of one session stands, and the few moves that change it."""
+
+    def __init__(self, params: ConversationParams, new_id: Callable[[str], str]) -> None:
+        self.params = params
+        self._new_id = new_id
+        self._state = State.LISTENING
+        self._deadline: float | None = None
+        self._lasts_s = 0.0
+        self._turn: Turn | None = None
+        self._utterance_id = ""
+        self._last_partial = ""
+        self._language = ""
+        self._aside_id = ""  # the utterance that let the answer go on
+        self._consumed: deque[str] = deque(maxlen=_CONSUMED_KEPT)
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def deadline(self) -> float | None:
+        """When a Tick is wanted, on the clock of `now`."""
+        return self._deadline
+
+    @property
+    def turn_id(self) -> str:
+        """The open turn, if there is one."""
+        return self._turn.turn_id if self._turn else ""
+
+    def accepts(self, reply_id: str) -> bool:
+        """Whether audio of this reply may go to the client: now, or after its pause."""
+        reply = self._reply
+        return reply is not None and reply.reply_id == reply_id and not reply.is_held
+
+    # -- states and their time --------------------------------------------------------------------------------------
+
+    def _enter(self, state: State, now: float, at_most_s: float) -> None:
+        self._state, self._lasts_s, self._deadline = state, at_most_s, now + at_most_s
+
+    def _postpone(self, now: float) -> None:
+        """There is progress: the state may last its time again."""
+        self._deadline = now + self._lasts_s
+
+    def _listen(self) -> None:
+        self._state, self._deadline = State.LISTENING, None
+
+    def _consume(self, utterance_id: str) -> None:
+        """This utterance is over: whatever else comes of it is stale."""
+        if utterance_id not in self._consumed:
+            self._consumed.append(utterance_id)
+
+    # -- the open turn and its reply --------------------------------------------------------------------------------
+
+    def _open_turn(self) -> Turn:
+        """The open turn, or else a new one."""
+        if self._turn is None:
+            self._turn = Turn(self._new_id("trn"))
+        return self._turn
+
+    @property
+    def _open(self) -> Turn:
+        assert self._turn is not None, f"no turn is open in {self._state}"
+        return self._turn
+
+    @property
+    def _reply(self) -> Reply | None:
+        return self._turn.reply if self._turn else None
+
+    @property
+    def _current(self) -> Reply:
+        assert self._reply is not None, f"no reply is in flight in {self._state}"
+        return self._reply
+
+    def _request(self, prompt: str, *, is_held: bool, script: str = "") -> Actions:
+        reply = Reply(self._new_id("rpl"), prompt, is_held, bool(script))
+        self._open.reply = reply
+        return [do.RequestReply(self._open.turn_id, reply.reply_id, prompt, is_held, script)]
+
+    def _withdraw_reply(self) -> Actions:
+        """Drop the reply in flight, if any, while the turn stays open. One that was announced is announced gone."""
+        reply = self._reply
+        if reply is None:
+            return []
+        self._open.reply = None
+        gone: Actions = [do.CancelReply(reply.reply_id)]
+        if not reply.is_held:
+            heard = reply.heard_ms, reply.heard_text
+            gone.append(do.AnnounceInterrupted(self._open.turn_id, reply.reply_id, *heard))
+        return gone
+
+    def _pause_reply(self) -> Actions:
+        """The answer waits, unless it does already."""
+        reply = self._current
+        if reply.is_paused:
+            return []
+        reply.is_paused = True
+        return [do.PauseReply(reply.reply_id), do.AnnouncePaused(self._open.turn_id, reply.reply_id)]
+
+    def _resume_reply(self) -> Actions:
+        """An answer that waits goes on: what was said over it is put aside."""
+        reply = self._current
+        if not reply.is_paused:
+            return []
+        reply.is_paused, self._aside_id = False, self._utterance_id
+        return [do.ResumeReply(reply.reply_id), do.AnnounceResumed(self._open.turn_id, reply.reply_id)]
+
+    def _interrupt(self) -> Actions:
+        """Stop the answer that is being heard; the turn keeps what was heard of it."""
+        reply = self._current
+        return [*self._withdraw_reply(), *self._close_turn(reply, FinishReason.INTERRUPTED)]
+
+    def _close_turn(self, reply: Reply | None, reason: FinishReason) -> Actions:
+        turn, self._turn = self._open, None
+        if reply is None:
+            return [do.CommitTurn(turn.turn_id, None, turn.user_text, "", 0, reason, turn.edits)]
+        said = turn.user_text, reply.heard_text, reply.heard_ms
+        return [do.CommitTurn(turn.turn_id, reply.reply_id, *said, reason, turn.edits, reply.is_scripted)]
