@@ -25,9 +25,9 @@ PURE = {
 WEB = {"fastapi", "starlette", "uvicorn"}
 HEAVY = {"numpy", "scipy", "soxr"}
 MODELS = {
-    "cosyvoice", "ctranslate2", "edge_tts", "espeakng_loader", "f5_tts", "faster_whisper", "funasr", "gguf", "llama_cpp",
-    "onnxruntime", "piper", "pocketsphinx", "qwen_tts", "sentence_transformers", "tokenizers", "torch", "torchaudio",
-    "transformers", "vibevoice", "xllamacpp",
+    "cosyvoice", "ctranslate2", "edge_tts", "espeakng_loader", "f5_tts", "faster_whisper", "funasr", "gguf",
+    "llama_cpp", "onnxruntime", "piper", "pocketsphinx", "qwen_tts", "sentence_transformers", "tokenizers", "torch",
+    "torchaudio", "transformers", "vibevoice", "xllamacpp",
 }  # fmt: skip
 ENGINE_MAY_USE = ("core", "engines", "settings")  # of its own package; the rest are routes and streams
 CLOCKS = {

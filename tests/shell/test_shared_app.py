@@ -1,29 +1,26 @@
 """What every service's HTTP side has in common: health, metrics, errors in one shape, and a send that waits."""
 
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import anyio
 import httpx
 import pytest
-import uvicorn
 from anyio.abc import SocketStream
-from anyio.lowlevel import checkpoint
 from fastapi import FastAPI, Query, WebSocket
 from pydantic import BaseModel, ConfigDict
 from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import connect
 
 from shared import health, metrics
-from shared.app import WIRE_LIMIT_BYTES, create_app, server_options
+from shared.app import WIRE_LIMIT_BYTES, create_app
 from shared.errors import MessageTooLarge, NotFound, ParleyError, ServiceUnavailable, TooManySessions, leaves
 from shared.health import Readiness
 from shared.logs import JsonFormatter
-from shared.settings import ServiceSettings
 from shared.wire.codec import MESSAGE_LIMIT_BYTES
+from tests.support.real_server import bare_client, served
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
@@ -238,30 +235,9 @@ class Flood:
             self.ended.set()
 
 
-SMALL_BUFFER_BYTES = 16 * 1024  # what the kernel may hold for us; it takes twice as much
-SETTINGS = ServiceSettings(port=1, shutdown_grace_s=1)
-
-
-@asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[int]:
-    """The app on a free port, as `serve` runs it."""
-    server = uvicorn.Server(uvicorn.Config(app, **server_options(SETTINGS)))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER_BYTES)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listening])
-            while not server.started:
-                await checkpoint()
-            yield listening.getsockname()[1]
-            server.should_exit = True
-
-
 async def open_websocket(port: int, path: str) -> SocketStream:
     """A bare connection after its handshake: it reads only what the test reads."""
-    bare = socket.socket()
-    bare.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
-    bare.connect(("127.0.0.1", port))
-    stream = await SocketStream.from_socket(bare)
+    stream = await bare_client(port)
     await stream.send(
         f"GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
