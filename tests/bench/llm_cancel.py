@@ -33,6 +33,7 @@ TIMES = 10
 TRIES = 3 * TIMES
 LOOK_EVERY_S = 0.001
 PROMPT_SENTENCES = 98  # about 800 tokens
+CONTEXT_TOKENS = 1024
 LONG_REPLY_TOKENS = 400
 TOKENS_HEARD = 10  # of the replies that are left while they are told
 WARM_PROMPTS = 5
@@ -145,7 +146,14 @@ def _text(line: str) -> str:
 
 @asynccontextmanager
 async def scene(engine: str, python: Path) -> AsyncIterator[Scene]:
-    settings = LlmSettings(engine=engine, llama_cpp_python=str(python), slots=1, temperature=1.0, start_wait_s=30)
+    settings = LlmSettings(
+        engine=engine,
+        llama_cpp_python=str(python),
+        slots=1,
+        context_tokens=CONTEXT_TOKENS,
+        temperature=1.0,
+        start_wait_s=30,
+    )
     async with fronted(settings) as (relay, client):
         target = await relay.engine.target(1)
         assert target is not None

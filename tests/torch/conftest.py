@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore_glob = [] if find_spec("torch") and find_spec("funasr") else ["test_asr_funasr*"]
+collect_ignore_glob = [] if find_spec("torch") and find_spec("funasr") else ["test_*"]
 
 
 @pytest.fixture(scope="session")

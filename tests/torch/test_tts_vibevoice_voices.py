@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from shared.errors import EngineFailed
 from tts_service.engines.vibevoice import PARTS, read_voice
 
 pytestmark = pytest.mark.contract
-torch = pytest.importorskip("torch")
 
 
 def output(length: int) -> Any:
