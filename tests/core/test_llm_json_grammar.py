@@ -71,8 +71,9 @@ def keeps_bounds(value: Any, schema: Any, whole: Any) -> bool:
         return bool(schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 9999))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True
-    inner = schema.get("exclusiveMinimum", value - 1) < value < schema.get("exclusiveMaximum", value + 1)
-    return bool(inner and schema.get("minimum", value) <= value <= schema.get("maximum", value))
+    is_above = "exclusiveMinimum" not in schema or schema["exclusiveMinimum"] < value
+    is_below = "exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"]
+    return bool(is_above and is_below and schema.get("minimum", value) <= value <= schema.get("maximum", value))
 
 
 def written(schema: Any, data: st.DataObject, also: Any = True) -> Any:
