@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import anyio
 import httpx
 from anyio.lowlevel import checkpoint
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from shared.wire import asr, tts
 from tests.support import own_service
 from tests.support.house_processes import free_ports
+from tests.support.mortal import Mortal
 
 CHAR_SAMPLES = 240
 PAUSE_SAMPLES = 1_600
@@ -26,7 +27,7 @@ def spoken(text: str) -> bytes:
 
 
 @dataclass
-class Narrator:
+class Narrator(Mortal):
     """A voice that speaks sentences letter by letter, and whose connection breaks after so many frames of audio."""
 
     dies_after: int | None = None
@@ -36,20 +37,7 @@ class Narrator:
     texts: list[str] = field(default_factory=list)  # whatever was said to it, by reply
     frames: int = 0
     port: int = 0
-    _server: Server | None = None
-
-    async def start(self) -> None:
-        self._server = await serve(self._converse, "127.0.0.1", self.port, compression=None)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+    _connections: set[ServerConnection] = field(default_factory=set)
 
     async def _converse(self, connection: ServerConnection) -> None:
         try:
@@ -109,7 +97,7 @@ class Narrator:
 
 
 @dataclass
-class Ears:
+class Ears(Mortal):
     """A recogniser of numbers: a run of samples of one value is a word, zeros are silence, 0.1 s of it an end."""
 
     dies_at: int | None = None  # samples, of all its connections
@@ -119,24 +107,7 @@ class Ears:
     samples: int = 0
     messages: list[str] = field(default_factory=list)  # what it was told besides audio
     port: int = 0
-    _server: Server | None = None
     _connections: set[ServerConnection] = field(default_factory=set)
-
-    async def start(self) -> None:
-        self._server = await serve(self._converse, "127.0.0.1", self.port, compression=None)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Go away as a killed process does."""
-        assert self._server is not None
-        for connection in list(self._connections):
-            connection.transport.abort()
-        self._server.close()
-        await self._server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
 
     async def _converse(self, connection: ServerConnection) -> None:
         self._connections.add(connection)

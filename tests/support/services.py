@@ -8,10 +8,11 @@ from typing import Literal
 
 import anyio
 import httpx
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from shared.wire import asr, tts
+from tests.support.mortal import Mortal
 
 PIECE = b"\x00\x10" * 240  # 10 ms of a level at 24 kHz
 
@@ -34,7 +35,7 @@ class Tally:
             await self._changed.wait()
 
 
-class FakeAsr:
+class FakeAsr(Mortal):
     """A recogniser that hears what the test says."""
 
     def __init__(self) -> None:
@@ -43,20 +44,6 @@ class FakeAsr:
         self.configs: list[dict[str, object]] = []
         self.is_full = False  # refuses each stream that opens
         self._connections: set[ServerConnection] = set()
-        self._server: Server | None = None
-        self.port = 0
-
-    async def start(self) -> None:
-        self._server = await serve(self._converse, "127.0.0.1", self.port, compression=None)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Go away as a killed process does: every connection is cut."""
-        assert self._server is not None
-        for connection in list(self._connections):
-            connection.transport.abort()
-        self._server.close()
-        await self._server.wait_closed()
 
     async def say(self, *messages: asr.AsrOut) -> None:
         """Tell the gateway what was heard."""
@@ -116,7 +103,7 @@ def final(text: str, utterance_id: str) -> asr.Final:
 
 
 @dataclass
-class FakeTts:
+class FakeTts(Mortal):
     """A voice that makes `pieces` pieces of 10 ms for each text, and stops when told."""
 
     pieces: int = 3
@@ -127,18 +114,6 @@ class FakeTts:
     outcome: Literal["completed", "failed"] = "completed"
     port: int = 0
     _connections: set[ServerConnection] = field(default_factory=set)
-    _server: Server | None = None
-
-    async def start(self) -> None:
-        self._server = await serve(self._converse, "127.0.0.1", self.port, compression=None)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        for connection in list(self._connections):
-            connection.transport.abort()
-        self._server.close()
-        await self._server.wait_closed()
 
     async def _converse(self, connection: ServerConnection) -> None:
         self._connections.add(connection)

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from shared.errors import EngineFailed
 from shared.threads import StopToken
+from tts_service.engines.base import Capabilities, ClosesNothing
 
 if TYPE_CHECKING:
     from tts_service.settings import TtsSettings
@@ -16,6 +17,26 @@ if TYPE_CHECKING:
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _SAMPLE_BYTES: Final = 1 << 16  # of each end of a file, for the version
 WEIGHTS: Final = (".bin", ".json", ".pt", ".safetensors")
+
+
+S = TypeVar("S")
+
+
+class OneModel(ClosesNothing, Generic[S]):
+    """The part of an engine that has one model, thus one slot: `start` puts it into `_slot`, and tells what it can."""
+
+    capabilities: Capabilities
+    _slot: S | None = None
+
+    def has_voice(self, name: str) -> bool:
+        return any(voice.name == name for voice in self.capabilities.voices)
+
+    def open_slot(self) -> S:
+        """Raises EngineFailed when it is in use."""
+        slot, self._slot = self._slot, None
+        if slot is None:
+            raise EngineFailed("This process has one model, which is in use.", service="tts")
+        return slot
 
 
 class Stopped(Exception):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import EngineFailed, Unsupported
 from shared.threads import StopToken
-from tts_service.engines.adapters import pcm
-from tts_service.engines.base import Capabilities, ClosesNothing, Reference, SynthesisRequest, Voice
+from tts_service.engines.adapters import OneModel, pcm
+from tts_service.engines.base import Capabilities, Reference, SynthesisRequest, Voice
 from tts_service.engines.recent import Recent
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def open(options: Mapping[str, str]) -> "CosyVoiceEngine":  # noqa: A001 (the na
     return CosyVoiceEngine(options)
 
 
-class CosyVoiceEngine(ClosesNothing):
-    """One model, thus one slot."""
+class CosyVoiceEngine(OneModel["CosyVoiceSlot"]):
+    """The model of one process."""
 
     name = NAME
 
@@ -62,7 +62,6 @@ class CosyVoiceEngine(ClosesNothing):
         self.sample_rate = 0
         self.capabilities = Capabilities((), (), MAX_CHARS, "chunk")
         self._options = options
-        self._slot: CosyVoiceSlot | None = None
 
     def start(self) -> None:
         import sys
@@ -81,13 +80,8 @@ class CosyVoiceEngine(ClosesNothing):
         self._slot = CosyVoiceSlot(loaded)
         self.capabilities = abilities(loaded, self._slot.voices)
 
-    def has_voice(self, name: str) -> bool:
-        return self._slot is not None and name in self._slot.voices
-
     def open_slot(self) -> "CosyVoiceSlot":
-        slot, self._slot = self._slot, None
-        if slot is None:
-            raise EngineFailed("This process has one model, which is in use.", service="tts")
+        slot = super().open_slot()
         slot.warm_up()
         return slot
 

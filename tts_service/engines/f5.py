@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import EngineFailed, Unsupported
 from shared.threads import StopToken
-from tts_service.engines.adapters import device, existing, interpreter, library, pcm, stoppable
-from tts_service.engines.base import Capabilities, ClosesNothing, Reference, Speaker, SynthesisRequest
+from tts_service.engines.adapters import OneModel, device, existing, interpreter, library, pcm, stoppable
+from tts_service.engines.base import Capabilities, Reference, Speaker, SynthesisRequest
 from tts_service.engines.packed_voice import as_floats, packed, unpacked
 
 if TYPE_CHECKING:
@@ -53,14 +53,13 @@ def open(options: Mapping[str, str]) -> "F5Engine":  # noqa: A001 (the name that
     return F5Engine(options)
 
 
-class F5Engine(ClosesNothing):
-    """One model, thus one slot."""
+class F5Engine(OneModel["F5Slot"]):
+    """The model of one process."""
 
     name = NAME
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._options = options
-        self._slot: F5Slot | None = None
         self.sample_rate = 0
         self.capabilities = Capabilities(
             LANGUAGES, (), MAX_CHARS, "whole", can_clone=True, has_speed=True, version=PACKED
@@ -83,15 +82,6 @@ class F5Engine(ClosesNothing):
         )
         self.sample_rate = int(model.target_sample_rate)
         self._slot = F5Slot(model, library("f5_tts.infer.utils_infer", "F5-TTS"), int(self._options["steps"]))
-
-    def has_voice(self, name: str) -> bool:
-        return False
-
-    def open_slot(self) -> "F5Slot":
-        slot, self._slot = self._slot, None
-        if slot is None:
-            raise EngineFailed("This process has one model, which is in use.", service="tts")
-        return slot
 
 
 class F5Slot:

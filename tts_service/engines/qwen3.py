@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import EngineFailed, Unsupported
 from shared.threads import StopToken
-from tts_service.engines.adapters import device, existing, interpreter, library, pcm, stoppable, version_of
-from tts_service.engines.base import Capabilities, ClosesNothing, Reference, Speaker, SynthesisRequest, Voice
+from tts_service.engines.adapters import OneModel, device, existing, interpreter, library, pcm, stoppable, version_of
+from tts_service.engines.base import Capabilities, Reference, Speaker, SynthesisRequest, Voice
 from tts_service.engines.packed_voice import as_floats
 
 if TYPE_CHECKING:
@@ -48,14 +48,13 @@ def open(options: Mapping[str, str]) -> "QwenEngine":  # noqa: A001 (the name th
     return QwenEngine(options)
 
 
-class QwenEngine(ClosesNothing):
-    """One model, thus one slot."""
+class QwenEngine(OneModel["QwenSlot"]):
+    """The model of one process."""
 
     name = NAME
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._options = options
-        self._slot: QwenSlot | None = None
         self.sample_rate = 0
         self.capabilities = Capabilities((), (), MAX_CHARS, "whole")
 
@@ -79,15 +78,6 @@ class QwenEngine(ClosesNothing):
             has_instruction=slot.takes_instructions,
             version=version_of(folder),
         )
-
-    def has_voice(self, name: str) -> bool:
-        return any(voice.name == name for voice in self.capabilities.voices)
-
-    def open_slot(self) -> "QwenSlot":
-        slot, self._slot = self._slot, None
-        if slot is None:
-            raise EngineFailed("This process has one model, which is in use.", service="tts")
-        return slot
 
 
 class QwenSlot:

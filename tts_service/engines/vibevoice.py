@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import EngineFailed
 from shared.threads import StopToken
-from tts_service.engines.adapters import Stopped, device, existing, interpreter, library, pcm
-from tts_service.engines.base import Capabilities, ClonesNothing, ClosesNothing, SynthesisRequest, Voice
+from tts_service.engines.adapters import OneModel, Stopped, device, existing, interpreter, library, pcm
+from tts_service.engines.base import Capabilities, ClonesNothing, SynthesisRequest, Voice
 from tts_service.engines.recent import Recent
 
 if TYPE_CHECKING:
@@ -61,15 +61,14 @@ def open(options: Mapping[str, str]) -> "VibeEngine":  # noqa: A001 (the name th
     return VibeEngine(options)
 
 
-class VibeEngine(ClosesNothing):
-    """One model, thus one slot."""
+class VibeEngine(OneModel["VibeSlot"]):
+    """The model of one process."""
 
     name = NAME
     sample_rate = SAMPLE_RATE
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._options = options
-        self._slot: VibeSlot | None = None
         self.capabilities = Capabilities((), (), MAX_CHARS, "chunk")
 
     def start(self) -> None:
@@ -91,15 +90,6 @@ class VibeEngine(ClosesNothing):
             streaming="chunk",
             has_speed=False,
         )
-
-    def has_voice(self, name: str) -> bool:
-        return any(voice.name == name for voice in self.capabilities.voices)
-
-    def open_slot(self) -> "VibeSlot":
-        slot, self._slot = self._slot, None
-        if slot is None:
-            raise EngineFailed("This process has one model, which is in use.", service="tts")
-        return slot
 
 
 class VibeSlot(ClonesNothing):
