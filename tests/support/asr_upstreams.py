@@ -1,4 +1,4 @@
-"""Servers that an engine asks for transcriptions: Parley's own, and a stand-in that answers as a test tells it."""
+"""A server that an engine asks for transcriptions, which answers as a test tells it."""
 
 import io
 import json
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 from asr_service.engines.base import Recogniser, Task
 from asr_service.engines.openai_upstream import LANES, UpstreamEngine
 from asr_service.engines.upstream_http import Upstream
+from tests.support.http_stand_in import HttpStandIn, QuietHandler
 from tests.support.speech import RATE, tone
 
 KEY = "sk-do-not-tell"
@@ -63,7 +63,7 @@ class Reply:
     hangs_up: bool = False
 
 
-class StandIn:
+class StandIn(HttpStandIn):
     """Gives the replies of `replies` one after the other, then `reply` again and again; notes what it was asked."""
 
     def __init__(self) -> None:
@@ -72,45 +72,29 @@ class StandIn:
         self.reply = Reply()
         self.models = Reply(404, b"{}")
         self.is_over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.stand_in = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        super().__init__(Handler)
 
     def tells(self, status: int = 200, **body: Any) -> None:
         """The next reply is JSON."""
         self.replies.append(Reply(status, json.dumps(body).encode()))
 
     @contextmanager
-    def running(self) -> Iterator["StandIn"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.is_over.set()
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+    def running(self) -> Iterator[Self]:
+        """Replies that are held go out as the block is left."""
+        with super().running():
+            try:
+                yield self
+            finally:
+                self.is_over.set()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """One connection to a stand-in."""
 
-    protocol_version = "HTTP/1.1"
-
-    @property
-    def _stand_in(self) -> StandIn:
-        found: StandIn = self.server.stand_in  # type: ignore[attr-defined]
-        return found
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-        pass
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # the name is the library's
         self._answer(self._stand_in.models)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # the name is the library's
         body = self.rfile.read(int(self.headers["content-length"]))
         asked = Asked(self.path, self.headers.get("authorization", ""))
         form = message_from_bytes(b"content-type: " + self.headers["content-type"].encode() + b"\r\n\r\n" + body)

@@ -1,13 +1,14 @@
-"""Servers that an engine asks for speech: Parley's own, and a stand-in that answers as a test tells it."""
+"""A server that an engine asks for speech, which answers as a test tells it."""
 
 import json
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.http_stand_in import HttpStandIn, QuietHandler
 
 KEY = "sk-do-not-tell"
 STALL = None  # among the pieces of a reply: nothing more comes until the other side leaves
@@ -34,7 +35,7 @@ class Asked:
     body: dict[str, Any]
 
 
-class StandIn:
+class StandIn(HttpStandIn):
     """Gives the replies of `replies` one after the other, then `reply` again and again; notes what it was asked."""
 
     def __init__(self) -> None:
@@ -43,44 +44,20 @@ class StandIn:
         self.reply = Reply()
         self.models = Reply(404, [b"{}"])
         self.left = threading.Event()  # somebody left while a reply stalled, or before its end
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.stand_in = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    @contextmanager
-    def running(self) -> Iterator["StandIn"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+        super().__init__(Handler)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """One connection to a stand-in."""
-
-    protocol_version = "HTTP/1.1"
-
-    @property
-    def _stand_in(self) -> StandIn:
-        found: StandIn = self.server.stand_in  # type: ignore[attr-defined]
-        return found
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-        pass
 
     def handle(self) -> None:
         with suppress(ConnectionError):  # whoever asked has left
             super().handle()
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # the name is the library's
         self._answer(self._stand_in.models)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  # the name is the library's
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         stand_in = self._stand_in
         stand_in.asked.append(Asked(self.path, self.headers.get("authorization", ""), body))
