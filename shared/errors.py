@@ -11,7 +11,8 @@
     │   ├── IdempotencyKeyReused   422  the idempotency key came before with another request
     │   └── Unsupported            400  known, but this server does not do it
     ├── NotFound                   404  no such thing
-    │   └── ModelNotFound          404  no server has the model that is asked for
+    │   ├── ModelNotFound          404  no server has the model that is asked for
+    │   └── SessionNotFound        404  no such session can be gone on with (any more)
     ├── RequestInFlight            409  the same request is being answered; ask again when it was
     ├── Overloaded                 429  refused for load; try again after `retry_after_ms`
     │   ├── TooManySessions        429  no session is free
@@ -95,6 +96,10 @@ class NotFound(ParleyError):
 
 class ModelNotFound(NotFound):
     code = "model_not_found"
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
 
 
 class RequestInFlight(ParleyError):

@@ -104,12 +104,18 @@ class Edit(Message):
 
 
 class Resume(Message):
-    """Go on with a session after a cut."""
+    """Go on with a session after a cut, instead of the new one: on a new connection, before anything else is sent.
+
+    Answered with a second `ready`, then comes what was missed; or with an error, and the new session stays.
+    """
 
     type: ClassVar[str] = "resume"
-    session_id: str
-    token: str
-    last_seq: int = Field(ge=0, le=2**53)
+    session_id: str = Field(max_length=64)
+    token: str = Field(max_length=128)
+    last_seq: int = Field(ge=0, le=2**53, description="Of the last message that came.")
+    audio_bytes: int = Field(
+        0, ge=0, le=2**53, description="Of the binary frames that came after that message: they are not sent again."
+    )
 
 
 class Ping(Message):
@@ -119,13 +125,18 @@ class Ping(Message):
 
 
 class Ready(Message):
-    """The session is open."""
+    """The session is open. Of one that goes on, `seq` is the client's own `last_seq`, and what it missed follows."""
 
     type: ClassVar[str] = "ready"
     protocol: int = PROTOCOL
     session_id: str
-    token: str
+    token: str = Field(description="A secret: whoever has it may go on with this session.")
     capabilities: list[str]
+    resumed: bool = Field(False, description="This is the session that `resume` asked for.")
+    audio_bytes: int = Field(
+        0, description="Audio of the client that arrived so far; what it sent after that is lost unless sent again."
+    )
+    resume_ms: int = Field(0, description="How long after a cut the session can be resumed.")
 
 
 class Loading(Message):
@@ -134,6 +145,16 @@ class Loading(Message):
     type: ClassVar[str] = "loading"
     service: str
     progress: float | None = Field(None, ge=0, le=1)
+
+
+class Degraded(Message):
+    """Parley does with less while it is under load, one step after the other, or has its means back."""
+
+    type: ClassVar[str] = "degraded"
+    level: Literal["full", "no_hq", "fast_voice", "text_only"] = Field(
+        description="`no_hq`: nothing is rendered anew; `fast_voice`: the cheaper voice speaks; `text_only`: none does."
+    )
+    message: str = Field(description="The same for a person.")
 
 
 class SpeechStarted(Message):
@@ -274,13 +295,13 @@ class Pong(Message):
 
 ClientMessage = Config | AudioChunk | TextInput | Commit | Clear | Cancel | Played | Edit | Resume | Ping
 ServerMessage = (
-    Ready | Loading | SpeechStarted | Partial | Final | TurnEdited | ReplyStarted | Token | SegmentStarted | ReplyDone
+    Ready | Loading | Degraded | SpeechStarted | Partial | Final | TurnEdited | ReplyStarted | Token | SegmentStarted | ReplyDone
     | ReplyPaused | ReplyResumed | Interrupted | HqAudio | Error | Pong
 )  # fmt: skip
 CLIENT: Codec[ClientMessage] = Codec([Config, AudioChunk, TextInput, Commit, Clear, Cancel, Played, Edit, Resume, Ping])
 SERVER: Codec[ServerMessage] = Codec(
     [
-        Ready, Loading, SpeechStarted, Partial, Final, TurnEdited, ReplyStarted, Token, SegmentStarted, ReplyDone,
+        Ready, Loading, Degraded, SpeechStarted, Partial, Final, TurnEdited, ReplyStarted, Token, SegmentStarted, ReplyDone,
         ReplyPaused, ReplyResumed, Interrupted, HqAudio, Error, Pong,
     ]
 )  # fmt: skip
