@@ -2,10 +2,11 @@
 
 `handle` takes what happened and answers what is to be done; transitions.py says which method decides in which state.
 Laws (tests/support/conversation_laws.py): at most one reply is in flight; every requested reply ends exactly once,
-committed or cancelled; a held reply is announced only after its release; nothing of a reply that is over is accepted;
-every state but LISTENING and CLOSED has a deadline, never farther than its parameter; ticks alone lead every state back
-to LISTENING; a final counts once; only what was heard is committed; an answer is paused in an overlap alone, and a
-remark over it stops nothing and is no turn; any event in any state is answered with a list.
+committed or cancelled; a held reply is announced only after its release, and no turn has more of them than it may;
+nothing of a reply that is over is accepted; every state but LISTENING and CLOSED has a deadline, never farther than its
+parameter; ticks alone lead every state back to LISTENING; a final counts once; only what was heard is committed; an
+answer is paused in an overlap alone, and a remark over it stops nothing and is no turn; any event in any state is
+answered with a list.
 """
 
 from collections.abc import Callable
@@ -67,13 +68,14 @@ class Conversation(Floor):
         return [do.AnnouncePartial(self._open.turn_id, event.utterance_id, event.text, event.committed, event.language)]
 
     def _speculate(self, event: on.CandidateHeard, now: float) -> Actions:
-        """Prepare the answer to what was said so far, and keep it inside."""
+        """Prepare the answer to what was said so far, and keep it inside; of several in a turn one is of use."""
         self._last_partial = event.text
         prompt = joined(self._open.user_text, event.text)
         is_worth_it = self.params.speculates and self.params.replies and count_words(event.text)
         if not is_worth_it or (self._reply and normalised(self._reply.prompt) == normalised(prompt)):
             return []
-        return [*self._withdraw_reply(), *self._request(prompt, is_held=True)]
+        is_allowed = self._held_count < self.params.speculations_per_turn
+        return [*self._withdraw_reply(), *(self._request(prompt, is_held=True) if is_allowed else [])]
 
     def _unspeculate(self, event: on.SpeechResumed, now: float) -> Actions:
         return self._withdraw_reply()

@@ -1,8 +1,9 @@
 """Who has the word, for how long at most, and the one turn that is open. Knows no events; conversation.py decides.
 
 Laws (tests/core/test_gateway_floor.py): every state that is entered has a deadline and LISTENING has none; at most one
-turn is open, with at most one reply in flight; a reply that was announced is announced gone when it is withdrawn; one
-is paused once before it goes on; the utterances that are remembered as over are bounded.
+turn is open, with at most one reply in flight, and the held ones of each turn are counted; a reply that was announced
+is announced gone when it is withdrawn; one is paused once before it goes on; the utterances that are remembered as over
+are bounded.
 """
 
 from collections import deque
@@ -12,12 +13,14 @@ from gateway.core import actions as do
 from gateway.core.actions import ConversationAction
 from gateway.core.events import FinishReason
 from gateway.core.params import ConversationParams
+from gateway.core.standing import Standing, StandingReply
 from gateway.core.transitions import State
 from gateway.core.turn import Reply, Turn
 
 Actions = list[ConversationAction]
 
 _CONSUMED_KEPT = 64  # utterances remembered so that what comes late or doubled is known; a bound, far above any delay
+_CONSUMED_TOLD = 8  # of them, in what stands
 
 
 class Floor:
@@ -30,6 +33,7 @@ class Floor:
         self._deadline: float | None = None
         self._lasts_s = 0.0
         self._turn: Turn | None = None
+        self._held_count = 0  # replies that were prepared in the open turn before its end was sure
         self._utterance_id = ""
         self._last_partial = ""
         self._language = ""
@@ -54,6 +58,44 @@ class Floor:
         reply = self._reply
         return reply is not None and reply.reply_id == reply_id and not reply.is_held
 
+    # -- across a cut of the line, or a restart -----------------------------------------------------------------------
+
+    def wait_anew(self, now: float) -> None:
+        """The client was away, and nothing could be heard: the state may last its time again."""
+        if self._deadline is not None:
+            self._postpone(now)
+
+    def stand(self) -> Standing:
+        """What stands now."""
+        turn, reply = self._turn or Turn(""), self._reply
+        kept = None
+        if reply is not None and not reply.is_held:
+            about = reply.script, reply.is_text_complete, reply.finish, reply.has_audio
+            kept = StandingReply(reply.reply_id, reply.prompt, *about)
+        heard = self._utterance_id, self._last_partial, self._language
+        consumed = tuple(self._consumed)[-_CONSUMED_TOLD:]
+        return Standing(self._state, turn.turn_id, turn.user_text, turn.edits, kept, *heard, consumed)
+
+    def take_up(self, standing: Standing, said: str, now: float) -> None:
+        """Go on where another one stood; `said` is the text that was told of the answer."""
+        self._utterance_id, self._last_partial = standing.utterance_id, standing.last_partial
+        self._language, kept, params = standing.language, standing.reply, self.params
+        self._consumed.extend(standing.consumed)
+        if standing.turn_id:
+            self._turn = Turn(standing.turn_id, standing.user_text, standing.edits)
+        if kept is not None:
+            text = [said] if said else []
+            self._open.reply = Reply(kept.reply_id, kept.prompt, False, kept.script, text)
+            self._current.is_text_complete, self._current.finish = kept.is_text_complete, kept.finish
+            self._current.has_audio = kept.has_audio
+            is_heard = standing.state is not State.PREPARING  # who spoke over it speaks over it again
+            lasts_s = params.playout_stall_s if is_heard else params.reply_timeout_s
+            self._enter(State.SPEAKING if is_heard else State.PREPARING, now, lasts_s)
+        elif standing.state is State.USER_SPEAKING:
+            self._enter(State.USER_SPEAKING, now, params.utterance_timeout_s)
+        elif standing.state is State.AWAITING_FINAL:
+            self._enter(State.AWAITING_FINAL, now, params.final_timeout_s)
+
     # -- states and their time --------------------------------------------------------------------------------------
 
     def _enter(self, state: State, now: float, at_most_s: float) -> None:
@@ -76,7 +118,7 @@ class Floor:
     def _open_turn(self) -> Turn:
         """The open turn, or else a new one."""
         if self._turn is None:
-            self._turn = Turn(self._new_id("trn"))
+            self._turn, self._held_count = Turn(self._new_id("trn")), 0
         return self._turn
 
     @property
@@ -94,8 +136,9 @@ class Floor:
         return self._reply
 
     def _request(self, prompt: str, *, is_held: bool, script: str = "") -> Actions:
-        reply = Reply(self._new_id("rpl"), prompt, is_held, bool(script))
+        reply = Reply(self._new_id("rpl"), prompt, is_held, script)
         self._open.reply = reply
+        self._held_count += is_held
         return [do.RequestReply(self._open.turn_id, reply.reply_id, prompt, is_held, script)]
 
     def _withdraw_reply(self) -> Actions:

@@ -11,7 +11,8 @@ the newest question of the one before; when a turn is rewound, all is as if it a
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 _KEPT_SHARE = (3, 4)
 
@@ -70,6 +71,16 @@ class History:
         """Forget this turn and all after it; nothing when it is not remembered."""
         while self.knows(turn_id):
             self._chars -= self._turns.pop().chars
+
+    def as_fields(self) -> dict[str, Any]:
+        """All but the persona, as JSON can hold it."""
+        return {"opening": self._opening, "turns": [list(astuple(turn)) for turn in self._turns]}
+
+    def take_up(self, fields: dict[str, Any]) -> None:
+        """Remember what another one remembered."""
+        self._opening = fields.get("opening", "")
+        for turn_id, said, heard in fields.get("turns", []):
+            self.add(said, heard, turn_id)
 
     def clear(self, system_prompt: str) -> None:
         """Somebody else answers from now on, and remembers nothing."""

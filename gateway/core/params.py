@@ -16,5 +16,6 @@ class ConversationParams:
     backchannel_s: float = 0.8  # then speech of which nothing is understood is a barge-in after so long
     barge_in_words: int = 1  # so many understood words are one at once
     speculates: bool = True  # answers are prepared at the first pause that could be the end
+    speculations_per_turn: int = 4  # so many at most: what is made of an answer that is dropped is made for nothing
     replies: bool = True  # False: transcription only
     apology: str = ""  # said when no answer can be made; nothing is said without

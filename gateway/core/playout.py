@@ -76,6 +76,19 @@ class Playout:
         if self._is_paused:
             self._anchor_s, self._is_paused = now, False
 
+    def take_up(self, segments: list[tuple[str, int]], heard_ms: int, now: float) -> None:
+        """Go on where another one was: segments, each with the samples that were sent of it. It begins paused."""
+        for text, samples in segments:
+            self.add_segment(text, self._sent_samples)
+            self._sent_samples += samples
+        self._anchor_samples = min(heard_ms * self._sample_rate // 1000, self._sent_samples)
+        self._anchor_s, self._is_paused = now, True
+
+    def trust_clock(self, now: float) -> None:
+        """Marks of the client may be lost: until the next one, what follows is heard as fast as it plays."""
+        if self._has_marks:
+            self._has_marks, self._anchor_s, self._anchor_samples = False, now, self.heard_samples(now)
+
     def mark(self, ms: int, now: float) -> None:
         """The client has played `ms` of the reply."""
         if not self._has_marks:

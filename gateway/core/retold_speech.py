@@ -10,9 +10,9 @@ no partial takes back what was committed, candidates and resumptions come in tur
 comes; nothing is told of one that was cleared and is heard again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 SAME_SAMPLES: Final = 1_600  # two recognisers place one pause no further apart: a tenth of a second
 
@@ -51,6 +51,9 @@ class _Utterance:
     is_again: bool = False
 
 
+_OWN = ("is_void", "is_again")  # of one connection
+
+
 class RetoldSpeech:
     """The utterances of one person without a final."""
 
@@ -67,6 +70,15 @@ class RetoldSpeech:
     def is_awaited(self) -> bool:
         """Whether an utterance of a recogniser that died was not begun by another one yet."""
         return any(not one.is_void for one in self._orphans)
+
+    def owed(self) -> list[dict[str, Any]]:
+        """What was told of each utterance without a final, as JSON can hold it."""
+        open_ones = [one for one in [*self._open.values(), *self._orphans] if not one.is_void]
+        return [{name: value for name, value in asdict(one).items() if name not in _OWN} for one in open_ones]
+
+    def take_up(self, owed: list[dict[str, Any]]) -> None:
+        """Another one owed these: they go on when they are heard again."""
+        self._orphans = [_Utterance(**fields, is_again=True) for fields in owed]
 
     def lose(self) -> None:
         """The recogniser is gone; another one will hear from the first utterance on that has no final."""

@@ -33,6 +33,16 @@ class SpeechProgress:
         self._unit_samples = 0  # and its audio there
         self._skip_samples = 0  # of the audio that comes, to be left out
 
+    @classmethod
+    def of(cls, text: str, segments: list[tuple[str, int]]) -> "SpeechProgress":
+        """What another one had come to: so much text, and segments, each with the samples handed on of it."""
+        progress = cls()
+        progress.add_text(text)
+        for segment, samples in segments:
+            progress.take_segment(segment)
+            progress.take_audio(samples)
+        return progress
+
     def add_text(self, delta: str) -> None:
         """More text of the reply."""
         self._text += delta

@@ -13,7 +13,7 @@ class Reply:
     reply_id: str
     prompt: str
     is_held: bool
-    is_scripted: bool = False
+    script: str = ""  # said word for word instead of an answer
     said: list[str] = field(default_factory=list)
     is_text_complete: bool = False
     finish: FinishReason = FinishReason.STOP
@@ -25,6 +25,10 @@ class Reply:
     @property
     def text(self) -> str:
         return "".join(self.said)
+
+    @property
+    def is_scripted(self) -> bool:
+        return bool(self.script)
 
 
 @dataclass(slots=True)

@@ -156,8 +156,18 @@ def test_a_second_candidate_replaces_the_first_only_when_it_says_something_else(
     ]
 
 
-@pytest.mark.parametrize("params", [{"speculates": False}, {"replies": False}])
-def test_nothing_is_prepared_where_nobody_wants_it(params: dict[str, bool]) -> None:
+def test_a_turn_has_so_many_tries_and_then_waits_for_its_final() -> None:
+    d = Dialogue(speculations_per_turn=2)
+    d.pause("one")
+    d.hear(on.SpeechResumed("utt_1"), on.CandidateHeard("utt_1", "one two"))
+    assert d.hear(on.CandidateHeard("utt_1", "one two three")) == [do.CancelReply("rpl_3")]
+    assert d.hear(on.FinalHeard("utt_1", "one two three"))[1] == do.RequestReply("trn_1", "rpl_4", "one two three")
+    d.hear(on.CancelAsked(), on.SpeechStarted("utt_2"))
+    assert d.hear(on.CandidateHeard("utt_2", "four")) == [do.RequestReply("trn_5", "rpl_6", "four", is_held=True)]
+
+
+@pytest.mark.parametrize("params", [{"speculates": False}, {"replies": False}, {"speculations_per_turn": 0}])
+def test_nothing_is_prepared_where_nobody_wants_it(params: dict[str, int]) -> None:
     assert Dialogue(**params).pause() == []
 
 

@@ -1,22 +1,23 @@
 """Conversation: no order of events, and no id in them, breaks a law (tests/support/conversation_laws.py)."""
 
-from random import Random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.conversation import Conversation
 from gateway.core.params import ConversationParams
+from gateway.core.transitions import State
 from tests.support.conversation_laws import Watched, names
-from tests.support.conversation_steps import KINDS, PICKS, WAITS_S, Step, play, random_steps
+from tests.support.conversation_sequences import CELLS, many
+from tests.support.conversation_steps import AGAIN, KINDS, PICKS, WAITS_S, Step, play
 
 pytestmark = pytest.mark.core
 
-SEQUENCES, LENGTH = 3_000, 30
+SEQUENCES = 5_000  # of the hundred thousand of tests/service/test_bench_conversation_laws.py
 params = st.builds(
     ConversationParams,
     speculates=st.booleans(),
+    speculations_per_turn=st.integers(0, 3),
     replies=st.booleans(),
     barge_in_words=st.integers(0, 3),
     passes_backchannels=st.booleans(),
@@ -24,7 +25,12 @@ params = st.builds(
 )
 steps = st.lists(
     st.builds(
-        Step, st.sampled_from(KINDS), st.integers(0, PICKS - 1), st.integers(0, PICKS - 1), st.sampled_from(WAITS_S)
+        Step,
+        st.sampled_from(KINDS),
+        st.integers(0, PICKS - 1),
+        st.integers(0, PICKS - 1),
+        st.sampled_from(WAITS_S),
+        st.sampled_from(sorted(set(AGAIN))),
     ),
     max_size=40,
 )
@@ -52,13 +58,10 @@ def test_wishes_that_change_on_the_way_break_no_law(
     watched.settle(play(watched, then, now + 1.0))
 
 
-def test_thousands_of_conversations_by_chance_break_no_law() -> None:
-    chance = Random(7)
-    for _ in range(SEQUENCES):
-        wanted = ConversationParams(
-            barge_in_words=chance.choice([1, 2]),
-            passes_backchannels=chance.choice([True, False]),
-            apology=chance.choice(["", "Sorry."]),
-        )
-        watched = Watched(Conversation(wanted, names()))
-        watched.close(watched.settle(play(watched, random_steps(chance, LENGTH))))
+def test_thousands_of_conversations_by_chance_break_no_law_and_reach_every_cell() -> None:
+    reached = many(7, range(SEQUENCES))
+
+    assert reached.breaches == []
+    assert reached.states == set(State)
+    assert sorted(CELLS - reached.cells, key=str) == []
+    assert SEQUENCES * 10 < reached.stale < reached.events

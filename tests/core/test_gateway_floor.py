@@ -54,6 +54,18 @@ def test_nothing_is_accepted_but_the_reply_in_flight_that_is_let_out() -> None:
     assert not f.accepts("rpl_3")
 
 
+def test_the_held_replies_of_each_turn_are_counted() -> None:
+    f = floor()
+    for is_held in (True, False, True):
+        f._open_turn()
+        f._request("hello", is_held=is_held)
+        f._withdraw_reply()
+    assert f._held_count == 2
+    f._close_turn(None, FinishReason.STOP)
+    f._open_turn()
+    assert f._held_count == 0
+
+
 def test_nobody_hears_of_a_held_reply_that_is_withdrawn() -> None:
     f = floor()
     assert f._withdraw_reply() == []

@@ -187,3 +187,16 @@ def test_what_is_rewound_was_never_there(
     kept.add("one", "more")
     plain.add("one", "more")
     assert (kept.messages(question), kept._chars) == (plain.messages(question), plain._chars)
+
+
+def test_another_one_remembers_what_this_one_did() -> None:
+    before = history(("hi", "Hello."), ("and?", ""))
+    before.open_with("Good day.")
+    after = history()
+    after.take_up(before.as_fields())
+
+    assert after.messages("so?") == before.messages("so?")
+    assert after.as_fields() == before.as_fields()
+    empty = history()
+    empty.take_up({})
+    assert empty.messages("so?") == history().messages("so?")

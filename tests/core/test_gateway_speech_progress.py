@@ -126,3 +126,17 @@ def test_whatever_dies_whenever_the_text_and_the_audio_are_whole(
     assert "".join(_letters(part.text) for part in announced) == _letters(text)
     assert [part.start_samples for part in announced] == sorted(part.start_samples for part in announced)
     assert "".join(part.text.strip() and part.text for part in announced) == "".join(part.text for part in announced)
+
+
+@given(st.integers(0, 2), st.integers(0, 40))
+def test_another_one_goes_on_where_this_one_was(segments: int, samples: int) -> None:
+    parts = ["One two.", "Three four.", "Five."][: segments + 1]
+    here = fed()
+    for part in parts:
+        here.take_segment(part)
+        here.take_audio(samples)
+    there = SpeechProgress.of(TEXT, [(part, samples) for part in parts])
+
+    assert there.begin_again() == here.begin_again()
+    assert there.take_segment(parts[-1]) == here.take_segment(parts[-1]) is None
+    assert there.take_audio(50) == here.take_audio(50) == samples

@@ -31,3 +31,8 @@ def test_the_text_of_a_reply_is_what_it_said_so_far_unchanged() -> None:
     reply.said += ["It ", "is", " noon. "]
     assert reply.text == "It is noon. "
     assert reply.finish is FinishReason.STOP
+
+
+def test_a_reply_with_a_script_says_no_answer() -> None:
+    assert not Reply("rpl_1", "hello", is_held=False).is_scripted
+    assert Reply("rpl_1", "hello", is_held=False, script="Sorry.").is_scripted

@@ -4,6 +4,7 @@ It keeps books of its own, from events and actions alone, and looks at nothing p
 LawBroken with its name.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ ENDS_ONCE = "every requested reply ends exactly once"
 OVER_IS_SILENT = "nothing of a reply that is over is said or done"
 STALE_IS_DROPPED = "an event of a reply that is over changes nothing"
 HELD_IS_SILENT = "a held reply is announced only after its release"
+TRIES = "a turn has no more held replies than it may, and none where nobody speculates"
 ANNOUNCED_ENDS = "a reply that was announced is announced over"
 ACCEPTS = "audio is accepted of the reply in flight alone, and only when it is not held"
 FITS_STATE = "a reply is heard in the states of answering, and held in those of listening"
@@ -49,8 +51,8 @@ _QUIET = (State.LISTENING, State.CLOSED)
 class LawBroken(AssertionError):
     """A law that did not hold; `law` is one of the sentences above."""
 
-    def __init__(self, law: str, why: object) -> None:
-        super().__init__(f"{law}: {why}")
+    def __init__(self, law: str, why: tuple[object, ...]) -> None:
+        super().__init__(f"{law}: {', '.join(map(str, why))}")
         self.law = law
 
 
@@ -90,6 +92,7 @@ class Watched:
     live: str | None = None
     finals: set[str] = field(default_factory=set)
     turns_kept: set[str] = field(default_factory=set)
+    tries: Counter[str] = field(default_factory=Counter)  # held replies of each turn
 
     def handle(self, event: ConversationEvent, now: float) -> list[ConversationAction]:
         """What the conversation answers, if that is lawful."""
@@ -98,7 +101,7 @@ class Watched:
         try:
             answered = self.conversation.handle(event, now)
         except Exception as failure:
-            raise LawBroken(TOTAL, f"{failure!r} for {event} in {before}") from failure
+            raise LawBroken(TOTAL, (repr(failure), event, before)) from failure
         _hold(TOTAL, isinstance(answered, list), answered)
         self._check_stale(event, before, live_before, answered)
         for action in answered:
@@ -153,7 +156,7 @@ class Watched:
             case do.RequestReply():
                 self._check_request(action)
             case do.CancelReply(reply_id):
-                _hold(ENDS_ONCE, self.live == reply_id, f"{reply_id} was cancelled, {self.live} is in flight")
+                _hold(ENDS_ONCE, self.live == reply_id, reply_id, self.live)
                 self.books[reply_id].is_cancelled, self.live = True, None
                 self._check_announced_over(reply_id, answered)
             case do.CommitTurn():
@@ -180,9 +183,13 @@ class Watched:
                 self._check_progress(action, reply_id, answered)
 
     def _check_request(self, request: do.RequestReply) -> None:
-        _hold(ONE_REPLY, self.live is None, f"{self.live} and {request.reply_id}")
-        _hold(ENDS_ONCE, request.reply_id not in self.books, f"{request.reply_id} was requested before")
-        _hold(TRANSCRIBES, self.conversation.params.replies, request)
+        _hold(ONE_REPLY, self.live is None, self.live, request)
+        _hold(ENDS_ONCE, request.reply_id not in self.books, request)
+        params = self.conversation.params
+        _hold(TRANSCRIBES, params.replies, request)
+        self.tries[request.turn_id] += request.is_held
+        most = params.speculations_per_turn if params.speculates else 0
+        _hold(TRIES, not request.is_held or self.tries[request.turn_id] <= most, request)
         self.books[request.reply_id] = Book(request, request.is_held)
         self.live = request.reply_id
 
@@ -210,7 +217,7 @@ class Watched:
         _hold(ANNOUNCED_ENDS, len({type(action) for action in gone}) == len(gone), gone)
 
     def _check_commit(self, commit: do.CommitTurn, answered: list[ConversationAction]) -> None:
-        _hold(ENDS_ONCE, commit.turn_id not in self.turns_kept, f"{commit.turn_id} was kept before")
+        _hold(ENDS_ONCE, commit.turn_id not in self.turns_kept, commit)
         self.turns_kept.add(commit.turn_id)
         if commit.reply_id is None:
             _hold(HEARD_ALONE, (commit.heard_ms, commit.heard_text) == (0, ""), commit)
@@ -224,7 +231,7 @@ class Watched:
         book.is_committed, self.live = True, None
 
     def _book(self, reply_id: str) -> Book:
-        _hold(ENDS_ONCE, reply_id in self.books, f"{reply_id} was never requested")
+        _hold(ENDS_ONCE, reply_id in self.books, reply_id)
         return self.books[reply_id]
 
     # -- where that leaves everybody ---------------------------------------------------------------------------------
@@ -270,18 +277,17 @@ class Watched:
     def _check_state(self, now: float) -> None:
         state, deadline = self.conversation.state, self.conversation.deadline()
         is_heard = self.live is not None and not self.books[self.live].is_held
-        _hold(ENDS_ONCE, self.live is None or state not in _QUIET, f"{self.live} is in flight in {state}")
-        _hold(FITS_STATE, is_heard is (state in _ANSWERING), f"{self.live} in {state}")
+        _hold(ENDS_ONCE, self.live is None or state not in _QUIET, self.live, state)
+        _hold(FITS_STATE, is_heard is (state in _ANSWERING), self.live, state)
         is_paused = self.live is not None and self.books[self.live].is_paused
-        _hold(PAUSES, not is_paused or state is State.OVERLAP, f"{self.live} in {state}")
-        for reply_id in [*self.books, "rpl_unknown"]:
-            _hold(ACCEPTS, self.conversation.accepts(reply_id) is (is_heard and reply_id == self.live), reply_id)
+        _hold(PAUSES, not is_paused or state is State.OVERLAP, self.live, state)
+        accepted = [reply_id for reply_id in (*self.books, "rpl_unknown") if self.conversation.accepts(reply_id)]
+        _hold(ACCEPTS, accepted == [self.live] * is_heard, accepted)
         if state in _QUIET:
-            _hold(DEADLINE, deadline is None, f"{deadline} in {state}")
+            _hold(DEADLINE, deadline is None, deadline, state)
         else:
-            _hold(DEADLINE, deadline is not None, f"none in {state}")
             is_near = deadline is not None and deadline - now <= longest_s(state, self.conversation.params) + 1e-6
-            _hold(DEADLINE, is_near, f"{deadline} in {state} at {now}")
+            _hold(DEADLINE, is_near, deadline, state, now)
 
 
 def longest_s(state: State, params: ConversationParams) -> float:
@@ -295,6 +301,6 @@ def longest_s(state: State, params: ConversationParams) -> float:
     }[state]
 
 
-def _hold(law: str, holds: bool, why: object) -> None:
+def _hold(law: str, holds: bool, *why: object) -> None:
     if not holds:
         raise LawBroken(law, why)

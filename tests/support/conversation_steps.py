@@ -1,4 +1,4 @@
-"""Sequences of events for a conversation: in any order, with ids that are live, stale, doubled or unknown.
+"""Sequences of events for a conversation: in any order, with ids that are live, stale or unknown, late and doubled.
 
 A Step names no id: which one is meant is known only when the conversation has come so far. So a sequence can be drawn
 whole, shrunk, and repeated.
@@ -6,6 +6,7 @@ whole, shrunk, and repeated.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 
 from gateway.core import events as on
@@ -41,36 +42,70 @@ EVENTS: dict[type[ConversationEvent], tuple[int, Maker]] = {
     on.Disconnected: (1, lambda u, r, i: on.Disconnected()),
     on.Tick: (6, lambda u, r, i: on.Tick()),
 }
+AGAIN = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 5)
 KINDS = [kind for kind, (weight, _) in EVENTS.items() for _ in range(weight)]
+
+Kinds = list[type[ConversationEvent]]
+_ASKED: Kinds = [on.SpeechStarted, on.PartialHeard, on.CandidateHeard, on.EndpointReached, on.FinalHeard]
+_ANSWERED: Kinds = [on.ReplyDelta, on.AudioReady, on.ReplyDelta, on.PlayoutMarked]
+_HEARD: Kinds = [on.ReplyTextEnded, on.PlayoutMarked, on.PlayoutFinished]
+_CUT_OFF: Kinds = [on.SpeechStarted, on.PartialHeard, on.EndpointReached, on.FinalHeard]
+_NOISE: Kinds = [on.SpeechStarted, on.EndpointReached]  # its final is late
+_LATE: Kinds = [on.PartialHeard, on.CandidateHeard, on.EndpointReached, on.SpeechResumed]
+DIALOGUES: list[Kinds] = [
+    [*_ASKED, *_ANSWERED, *_CUT_OFF, *_HEARD],
+    [*_ASKED, *_ANSWERED, *_NOISE, *_HEARD, *_LATE],
+    [*_ASKED, *_ANSWERED, *_NOISE, *_HEARD, on.TextTyped, *_LATE],
+]
+DIALOGUE_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happens: what, to whom (0 is a stranger, 1 one that is over, the rest the live one), and when."""
+    """Something that happens: what, to whom (0 is a stranger, 1 one that is over, the rest the live one), and when.
+
+    Or what happened so many steps before happens again, just as it was: 1 is a doubled event, more are late ones.
+    """
 
     kind: type[ConversationEvent]
     whom: int
     variant: int
     wait_s: float
+    again: int = 0
 
 
 def random_steps(chance: Random, count: int) -> list[Step]:
     """Steps drawn by chance."""
+    kinds, waits_s = chance.choices(KINDS, k=count), chance.choices(WAITS_S, k=count)
+    whom, variants = chance.choices(range(PICKS), k=count), chance.choices(range(PICKS), k=count)
+    return list(map(Step, kinds, whom, variants, waits_s, chance.choices(AGAIN, k=count)))
+
+
+def dialogue_steps(chance: Random, count: int) -> list[Step]:
+    """A dialogue as it should be, which leads deep, with steps drawn by chance in between."""
+    steps, due = random_steps(chance, count), cycle(chance.choice(DIALOGUES))
     return [
-        Step(chance.choice(KINDS), chance.randrange(PICKS), chance.randrange(PICKS), chance.choice(WAITS_S))
-        for _ in range(count)
+        Step(next(due), PICKS - 1, step.variant, min(step.wait_s, WAITS_S[2]))
+        if chance.random() < DIALOGUE_SHARE
+        else step
+        for step in steps
     ]
 
 
 def play(watched: Watched, steps: list[Step], now: float = 0.0) -> float:
     """Let the steps happen, from this moment on; the moment of the last one."""
-    utterances = [f"utt_{now}"]
+    utterances, happened = [f"utt_{now}"], list[ConversationEvent]()
     for step in steps:
         now += step.wait_s
-        if step.kind is on.SpeechStarted and step.whom > 1:
-            utterances.append(f"{utterances[0]}_{len(utterances)}")
-        _, make = EVENTS[step.kind]
-        watched.handle(make(_utterance(step, utterances), _reply(step, watched), step.variant), now)
+        if 0 < step.again <= len(happened):
+            event = happened[-step.again]
+        else:
+            if step.kind is on.SpeechStarted and step.whom > 1:
+                utterances.append(f"{utterances[0]}_{len(utterances)}")
+            _, make = EVENTS[step.kind]
+            event = make(_utterance(step, utterances), _reply(step, watched), step.variant)
+        happened.append(event)
+        watched.handle(event, now)
     return now
 
 
