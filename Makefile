@@ -9,7 +9,7 @@ PY_COSYVOICE := .venv-cosyvoice/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo laws bench-speculation bench-barge-in check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -87,6 +87,15 @@ bench-segmenter: .venv/dev.stamp  ## what cutting a token's text into segments c
 
 bench-llm: .venv-llama/dev.stamp  ## chats at once: one after the other, llama.cpp's server, our batches
 	@$(PY_LLAMA) -m tests.bench.llm_batching
+
+laws: .venv/dev.stamp  ## a hundred thousand conversations by chance: no order of events breaks a law
+	@$(PY) -m tests.bench.conversation_laws
+
+bench-speculation: .venv/dev.stamp  ## endpoint to first audio, with answers prepared at the pause and without
+	@$(PY) -m tests.bench.gateway_speculation
+
+bench-barge-in: .venv/dev.stamp  ## speech over an answer: how soon it stops, and its engines know
+	@$(PY) -m tests.bench.gateway_barge_in
 
 check: lint type docs cover test test-torch test-llama test-cosyvoice  ## exactly what CI runs
 
