@@ -1,6 +1,5 @@
 """The gateway's HTTP side: the WebSocket under its three names, personas, kept conversations, the page."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,22 +10,20 @@ from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.staticfiles import StaticFiles
 
 from gateway.client_socket import ClientSocket
-from gateway.dialects.native import error_of
+from gateway.house import House
 from gateway.llm_client import LlmClient
+from gateway.load import HouseLoad
+from gateway.lobby import Lobby
 from gateway.personas import InvalidPersona, load_personas
 from gateway.replicas import Replicas
-from gateway.session import House, Session
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
 from gateway.watch import ServiceWatch
-from shared import logs, metrics
 from shared.app import create_app
-from shared.errors import InternalError, NotFound, TooManySessions
+from shared.errors import NotFound
 from shared.health import Readiness
 
 PAGE = Path(__file__).parent / "page"
-RETRY_AFTER_MS = 2_000
-log = logging.getLogger(__name__)
 
 
 def build_app(settings: GatewaySettings) -> FastAPI:
@@ -46,15 +43,16 @@ def build_app(settings: GatewaySettings) -> FastAPI:
             readiness.checks["store"] = store.ready
             watch = ServiceWatch(services.values())
             readiness.checks.update({name: watch.check(name) for name in services})
-            app.state.house = House(settings, llm, store, personas, watch)
-            app.state.open_sessions = 0
+            house = app.state.house = House(settings, llm, store, personas, watch, HouseLoad(settings.ladder_params()))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(watch.run, name="watch")
+            tasks.start_soon(house.load.run, name="load")
+            app.state.lobby = await stack.enter_async_context(Lobby(house).opened())
             yield
             tasks.cancel_scope.cancel()
 
     app = create_app("Parley gateway", readiness, lifespan)
-    _add_sockets(app, settings)
+    _add_sockets(app)
     _add_resources(app)
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
@@ -64,41 +62,24 @@ def _services(settings: GatewaySettings) -> dict[str, str]:
     return {"asr_service": settings.asr_url, "llm_service": settings.llm_url, "tts_service": settings.tts_url}
 
 
-def _add_sockets(app: FastAPI, settings: GatewaySettings) -> None:
+def _add_sockets(app: FastAPI) -> None:
     @app.websocket("/ws")
     async def talk(websocket: WebSocket) -> None:
-        await _serve(websocket, settings, "local", "binary")
+        await _serve(websocket, "local", "binary")
 
     @app.websocket("/ws/chat")
     async def talk_in_json(websocket: WebSocket) -> None:
-        await _serve(websocket, settings, "local", "json")
+        await _serve(websocket, "local", "json")
 
     @app.websocket("/ws/{user_id}/{session_id}")
     async def talk_as(websocket: WebSocket, user_id: str, session_id: str) -> None:
-        await _serve(websocket, settings, user_id[:128], "binary")
+        await _serve(websocket, user_id[:128], "binary")
 
 
-async def _serve(websocket: WebSocket, settings: GatewaySettings, user_id: str, transport: str) -> None:
-    """One session, or a refusal at once; whatever breaks is told in one message and logged without what was said."""
+async def _serve(websocket: WebSocket, user_id: str, transport: str) -> None:
     await websocket.accept()
-    socket, state = ClientSocket(websocket), websocket.app.state
-    if state.open_sessions >= settings.max_sessions:
-        full = TooManySessions("Every session is taken.", service="gateway", retry_after_ms=RETRY_AFTER_MS)
-        return await socket.fail(full, error_of(full).to_json())
-    state.open_sessions += 1
-    metrics.SESSIONS.labels("gateway").inc()
-    session = Session(socket, state.house, user_id, transport)
-    try:
-        with logs.bound(session_id=session.session_id):
-            await session.run()
-            await socket.close()
-    except Exception:  # the border of a session: a fault of ours ends it, not the gateway
-        log.exception("a session failed", extra={"session_id": session.session_id})
-        fault = InternalError("Something went wrong on our side.", service="gateway")
-        await socket.fail(fault, error_of(fault).to_json())
-    finally:
-        state.open_sessions -= 1
-        metrics.SESSIONS.labels("gateway").dec()
+    lobby: Lobby = websocket.app.state.lobby
+    await lobby.receive(ClientSocket(websocket), user_id, transport)
 
 
 def _add_resources(app: FastAPI) -> None:

@@ -8,10 +8,16 @@ meanwhile. Where there is none, or nobody was speaking and no other replica is t
 audio is dropped and counted until the service is back: the turn has ended with what was understood, and to hear it
 again would answer it twice.
 
+What is played to the person goes along with the audio (core/loudspeaker.py), so that its echo is no speech. It is told
+when audio is, never waits, and is left out on a connection whose recogniser does not know such messages.
+
 Positions that are told count from the session's first sample, whichever connection heard it.
 """
 
+import base64
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,16 +25,18 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from gateway.core import events as on
 from gateway.core.events import ConversationEvent, Stage, StageFailed
-from gateway.core.kept_audio import KeptAudio, Kind
+from gateway.core.kept_audio import Content, KeptAudio, Kind
+from gateway.core.loudspeaker import Hush, Played
 from gateway.core.retold_speech import RetoldSpeech
 from gateway.hearing_again import Spoken, heard_of, moved, told_of
 from gateway.replicas import Replicas
 from shared import clock, metrics
-from shared.errors import AudioOverrun, ParleyError
-from shared.pcm import samples_of
+from shared.errors import AudioOverrun, ParleyError, UnknownType
+from shared.pcm import BYTES_PER_SAMPLE, samples_of
 from shared.wire import asr
 
 PIECE_BYTES = 4_096
+PLAYED_BYTES = asr.PLAYING_LIMIT_CHARS // 4 * 3  # what base64 makes a whole message of
 OVERRUN_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -41,12 +49,37 @@ _LOST = "What was said last was lost; please say it again."
 Listener = Callable[[asr.AsrOut | StageFailed], Awaitable[None]]
 
 
+class Notes:
+    """Whoever writes down what is being said; this one does not."""
+
+    def hear(self, pcm: bytes) -> None:
+        """Audio came."""
+
+    def begin_utterance(self, fields: dict[str, Any], spoken: list[bytes | dict[str, Any]]) -> None:
+        """Somebody speaks since a while; that, and what is to be heard with it."""
+
+    def ask(self, fields: dict[str, Any]) -> None:
+        """A message for the recogniser that counts from here on."""
+
+    def owe(self, owed: list[dict[str, Any]]) -> None:
+        """What was told of each utterance that has no final."""
+
+    def fall_silent(self) -> None:
+        """All has its final, or is void."""
+
+
 class AsrLink:
     """Send audio, tell a listener what was heard."""
 
     def __init__(
-        self, service: str | Replicas, config: asr.Configure, listener: Listener, connect_timeout_s: float
+        self,
+        service: str | Replicas,
+        config: asr.Configure,
+        listener: Listener,
+        connect_timeout_s: float,
+        notes: Notes | None = None,
     ) -> None:
+        self._notes = notes or Notes()
         self._replicas = Replicas.of("asr_service", service)
         self._config = config
         self._listener = listener
@@ -56,6 +89,8 @@ class AsrLink:
         self._changed = anyio.Event()
         self._is_open = True  # audio is taken: from the start, and again with each connection
         self._is_ready = False  # the connection is heard
+        self._has_told_played = False  # on this connection
+        self._knows_played = True
         self._begins_samples = 0  # where the audio of this connection begins
         self._failures = 0  # rounds through the replicas in a row that came to nothing
         self._tried: set[str] = set()  # in this round
@@ -71,12 +106,34 @@ class AsrLink:
         """Pass on audio; waits while the service is behind, and raises AudioOverrun when it does not catch up."""
         for at in range(0, len(pcm), PIECE_BYTES):
             await self._until_room()
+            piece = pcm[at : at + PIECE_BYTES]
+            self._notes.hear(piece)
             if not self._is_open:
                 metrics.STALE.labels("gateway", "audio_without_asr").inc()
-                return
-            piece = pcm[at : at + PIECE_BYTES]
-            self._kept.add_audio(piece, samples_of(piece) / (self._config.sample_rate or asr.STREAM_RATE))
+                continue
+            lasts_s = samples_of(piece) / (self._config.sample_rate or asr.STREAM_RATE)
+            if not self._kept.add_audio(piece, lasts_s, clock.now_s()):
+                metrics.STALE.labels("gateway", "played_kept_too_long").inc()
             self._announce_change()
+
+    def play(self, audio: bytes, sample_rate: int) -> None:
+        """PCM16 of whole samples is sent to be played, now: behind what was sent before it."""
+        for at in range(0, len(audio), PLAYED_BYTES):
+            piece = Played(audio[at : at + PLAYED_BYTES], sample_rate)
+            if not self._kept.loudspeaker.play(piece, clock.now_s()):
+                metrics.STALE.labels("gateway", "played_too_far_ahead").inc()
+
+    def hush(self) -> None:
+        """What was sent and is not played yet never will be."""
+        self._kept.loudspeaker.hush()
+
+    def pause(self) -> None:
+        """Playing waits for `resume`."""
+        self._kept.loudspeaker.pause(clock.now_s())
+
+    def resume(self) -> None:
+        """Playing goes on where it paused."""
+        self._kept.loudspeaker.resume(clock.now_s())
 
     async def configure(self, config: asr.Configure) -> None:
         """New settings, now and after each reconnect."""
@@ -92,11 +149,49 @@ class AsrLink:
     async def clear(self) -> None:
         await self._tell(Kind.CLEAR, asr.Clear())
         self._retold.clear()
+        self._notes.fall_silent()
+
+    def take_up(
+        self,
+        config: asr.Configure,
+        utterance: dict[str, Any],
+        spoken: list[bytes | dict[str, Any]],
+        audio_bytes: int,
+    ) -> None:
+        """Go on where the session of a gateway was that was killed: hear again what has no final. Before `run`."""
+        self._config = config
+        self._kept.configure(config.to_json())
+        rate = self._config.sample_rate or asr.STREAM_RATE
+        if not utterance:
+            return self._kept.take_up(audio_bytes / BYTES_PER_SAMPLE / rate, [])
+        self._kept.configure(utterance["config"])
+        rate = json.loads(utterance["config"]).get("sample_rate") or rate
+        pieces: list[tuple[Kind, bytes | str, float]] = []
+        for piece in spoken:
+            if isinstance(piece, bytes):
+                pieces.append((Kind.AUDIO, piece, samples_of(piece) / rate))
+            else:
+                pieces.append((Kind[piece["kind"]], piece["text"], 0.0))
+                rate = json.loads(piece["text"]).get("sample_rate") or rate
+        self._kept.take_up(utterance["at_s"], pieces)
+        self._retold.take_up(utterance.get("owed", []))
+        self._rescue_until_s = clock.now_s() + RESCUE_S
+        self._note_utterance()
+        self._notes.owe(self._retold.owed())
+
+    def _note_utterance(self) -> None:
+        """Write down what is being said, from its beginning."""
+        config, at_s, kept = self._kept.spoken()
+        spoken = [
+            piece if isinstance(piece, bytes) else {"kind": kind.name, "text": piece} for kind, piece in kept
+        ]  # fmt: skip
+        self._notes.begin_utterance({"config": config, "at_s": at_s}, spoken)
 
     async def _tell(self, kind: Kind, message: asr.AsrIn) -> None:
         await self._until_room()
         if self._is_open:
             self._kept.add_message(kind, message.to_json())
+            self._notes.ask({"kind": kind.name, "text": message.to_json()})
             self._announce_change()
 
     async def _until_room(self) -> None:
@@ -162,6 +257,7 @@ class AsrLink:
         self._is_open, self._rescue_until_s = False, None
         self._kept.forget()
         self._retold.abandon()
+        self._notes.fall_silent()
         self._announce_change()
 
     async def _connect(self, address: str) -> ClientConnection | None:
@@ -180,6 +276,7 @@ class AsrLink:
             self._begins_samples = round(begins_s * asr.STREAM_RATE)
             if self._retold.is_awaited:
                 self._replicas.note_move()
+            self._has_told_played, self._knows_played = False, True
             self._is_open = True  # before the settings leave: others that come meanwhile follow them
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._send, connection, config)
@@ -200,12 +297,24 @@ class AsrLink:
                 if frame is None:
                     await self._changed.wait()
                     continue
-                await connection.send(frame)
+                if (told := self._told(frame)) is not None:
+                    await connection.send(told)
                 if self._is_ready:
                     self._kept.trim()
                 self._announce_change()
         except ConnectionClosed:
             return  # _receive sees it too, and ends the conversation
+
+    def _told(self, frame: Content) -> bytes | str | None:
+        """As it is sent; None: this recogniser would not understand it."""
+        if isinstance(frame, bytes | str):
+            return frame
+        self._has_told_played = True
+        if not self._knows_played:
+            return None
+        if isinstance(frame, Hush):
+            return asr.Hush().to_json()
+        return asr.Playing(audio=base64.b64encode(frame.audio).decode(), sample_rate=frame.sample_rate).to_json()
 
     async def _await_rescue(self) -> None:
         """Speech that this recogniser does not find in what it is sent again is lost: the turn must not wait for it."""
@@ -226,6 +335,9 @@ class AsrLink:
     async def _take(self, message: asr.AsrOut) -> None:
         """A stream that becomes ready ends an outage. Why others would not hear is told when none does."""
         if isinstance(message, asr.AsrError):
+            if message.code == UnknownType.code and self._has_told_played:
+                self._knows_played = False
+                return
             if not self._is_ready:
                 self._refusal = message
                 return
@@ -239,9 +351,16 @@ class AsrLink:
         message = moved(said, self._begins_samples)
         if isinstance(message, asr.SpeechStarted):
             self._kept.hold(message.at_samples / asr.STREAM_RATE)
+            self._kept.trim()
+            self._note_utterance()
         elif isinstance(message, asr.Final):
             self._kept.finish(message.end_samples / asr.STREAM_RATE, is_flush=message.reason == "flush")
-        for one in self._retold.take(heard_of(message)):
+        told = self._retold.take(heard_of(message))
+        if self._retold.is_unfinished:
+            self._notes.owe(self._retold.owed())
+        else:
+            self._notes.fall_silent()
+        for one in told:
             self._rescue_until_s = None
             await self._listener(told_of(one, message))
 

@@ -1,6 +1,8 @@
 """The client's WebSocket: frames in and out, checked and told apart; a broken one reads as a client that left."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -18,11 +20,13 @@ class ClientSocket:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
+        self.is_goodbye = False  # the client closed it on purpose (RFC 6455, section 7.4.1), and did not just vanish
 
     async def receive(self) -> bytes | native.ClientMessage | None:
         """The next audio or message; None when the client is gone. Raises BadRequest for a bad frame."""
         event = await self._websocket.receive()
         if event["type"] == "websocket.disconnect":
+            self.is_goodbye = _is_goodbye(event)
             return None
         if (audio := event.get("bytes")) is not None:
             return check_frame(audio)
@@ -53,3 +57,8 @@ class ClientSocket:
         """Close; nothing happens when it is closed already, and a client that reads nothing is not waited for."""
         with anyio.move_on_after(FAREWELL_S, shield=True), suppress(WebSocketDisconnect, RuntimeError):
             await self._websocket.close(code)
+
+
+def _is_goodbye(event: Mapping[str, Any]) -> bool:
+    """A normal end, or a close frame without a code. The server names 1005 for a lost connection too, without more."""
+    return event.get("code") == 1000 or (event.get("code") == 1005 and "reason" in event)

@@ -28,7 +28,14 @@ from anyio.abc import TaskGroup
 from gateway.core.events import FinishReason
 from gateway.core.replica_choice import OUT
 from gateway.replicas import Replicas
-from shared.errors import ContextLengthExceeded, EngineFailed, ParleyError, ServiceTimeout, ServiceUnavailable
+from shared.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    Overloaded,
+    ParleyError,
+    ServiceTimeout,
+    ServiceUnavailable,
+)
 
 PATH = "/v1/chat/completions"
 DONE = "[DONE]"
@@ -112,6 +119,7 @@ class LlmClient:
         self._tasks: TaskGroup | None = None
         self._dismiss_timeout_s = dismiss_timeout_s
         self._dismissals = 0
+        self._is_leaving = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
@@ -123,14 +131,16 @@ class LlmClient:
                 self._tasks = None
 
     @asynccontextmanager
-    async def answer(self, question: Question) -> AsyncIterator[AsyncIterator[Delta]]:
+    async def answer(self, question: Question, told: str = "") -> AsyncIterator[AsyncIterator[Delta]]:
         """The deltas of an answer, the last with its finish reason. Raises typed errors; leaving closes the stream.
+
+        What was `told` of it by another gateway is not told again, as long as the answer repeats it.
 
         Where the model's server says that it cannot read so much, it is asked again without the older half of the
         turns, until it can or nothing older is left.
         """
         async with AsyncExitStack() as stack:
-            answer = Answer(self, stack, question)
+            answer = Answer(self, stack, question, told)
             await answer.begin(self.replicas.take())
             yield answer.deltas()
 
@@ -157,8 +167,12 @@ class LlmClient:
             if asked.is_sent and not asked.is_over:
                 self._dismiss_soon(asked)
 
+    def leave(self) -> None:
+        """From here on nothing is dismissed: who goes on with these sessions asks for the same answers."""
+        self._is_leaving = True
+
     def _dismiss_soon(self, asked: Asked) -> None:
-        if self._tasks is not None and self._dismissals < DISMISSALS:
+        if self._tasks is not None and not self._is_leaving and self._dismissals < DISMISSALS:
             self._dismissals += 1
             self._tasks.start_soon(self._dismiss, asked, name="dismiss")
 
@@ -176,7 +190,7 @@ class LlmClient:
 class Answer:
     """One answer, at whichever replica it is written. `stack` holds the request under way."""
 
-    def __init__(self, client: LlmClient, stack: AsyncExitStack, question: Question) -> None:
+    def __init__(self, client: LlmClient, stack: AsyncExitStack, question: Question, told: str = "") -> None:
         self._client = client
         self._replicas = client.replicas
         self._stack = stack
@@ -186,9 +200,9 @@ class Answer:
         self._moves = 0
         self._failed: set[str] = set()
         self._has_lost = False
-        self._told = ""
+        self._told = told
         self._has_end = False
-        self._known = ""  # of what was told, what the answer under way has still to repeat
+        self._known = told  # of what was told, what the answer under way has still to repeat
 
     async def begin(self, address: str | None) -> None:
         """Ask there, and elsewhere, until a replica takes the question."""
@@ -281,7 +295,11 @@ def _as_ours() -> Iterator[None]:
 
 
 def _refusal(status: int, body: bytes) -> Exception:
-    if status in (429, 503):
+    if status == 429:
+        return Unanswered(
+            Overloaded("The language model can take no more questions now.", service="llm"), is_lost=False
+        )
+    if status == 503:
         return Unanswered(ServiceUnavailable("The language model is not ready.", service="llm"), is_lost=False)
     if _code_of(body) == ContextLengthExceeded.code:
         return ContextLengthExceeded("This is more than the language model can read at once.", service="llm")

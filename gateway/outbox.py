@@ -41,6 +41,11 @@ class Outbox:
         self._room = anyio.Event()
         self.overrun = anyio.Event()
 
+    @property
+    def waits_to_tell(self) -> bool:
+        """Whether messages wait."""
+        return bool(self._messages)
+
     def post(self, message: Message) -> None:
         """Queue a message; tokens side by side become one. A full lane drops it and sets `overrun`."""
         last = self._messages[-1] if self._messages else None

@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from typing import Self
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
 
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.core.actions import CommitTurn
+from gateway.core.events import FinishReason
 from gateway.core.history import History
 from gateway.store import KeptTurn, Store
 from gateway.timings import TurnTimings
@@ -21,17 +24,44 @@ KEEP_TIMEOUT_S = 8.0  # above the time that SQLite itself waits for a lock
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """A turn for the store, and the answer of which the client is told that it is done."""
+
+    reply_id: str | None
+    turn: KeptTurn
+
+    def as_fields(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        plain = {"ended_at": self.turn.ended_at.isoformat(), "reply_id": self.reply_id}
+        return asdict(self.turn) | plain
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "EndedTurn":
+        """What `as_fields` gave."""
+        plain = fields | {"ended_at": datetime.fromisoformat(fields["ended_at"])}
+        return cls(plain.pop("reply_id"), KeptTurn(**plain))
+
+
 class Recorder:
     """The turns of one session on their way into the store."""
 
-    def __init__(self, store: Store, session_id: str, user_id: str, tell: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        session_id: str,
+        user_id: str,
+        tell: Callable[[Message], None],
+        note_stored: Callable[[str], None],
+    ) -> None:
+        self._note_stored = note_stored
         self._store = store
         self._session_id = session_id
         self._user_id = user_id
         self._tell = tell
-        self._send, self._receive = anyio.create_memory_object_stream[tuple[CommitTurn, KeptTurn]](TURNS_WAITING)
+        self._send, self._receive = anyio.create_memory_object_stream[EndedTurn](TURNS_WAITING)
 
-    def commit(self, action: CommitTurn, persona: str, history: History, timings: TurnTimings) -> None:
+    def commit(self, action: CommitTurn, persona: str, history: History, timings: TurnTimings) -> EndedTurn:
         """Put a turn into the next prompts and queue it for the store; Overloaded when the store stands still."""
         if action.reply_id is not None:
             _remember(action, history)
@@ -49,8 +79,14 @@ class Recorder:
         )
         timings.publish()
         metrics.TURNS.labels(action.finish_reason.value).inc()
+        ended = EndedTurn(action.reply_id, kept)
+        self.keep(ended)
+        return ended
+
+    def keep(self, ended: EndedTurn) -> None:
+        """Queue a turn for the store. One that is there already is told to be done, and nothing else happens."""
         try:
-            self._send.send_nowait((action, kept))
+            self._send.send_nowait(ended)
         except anyio.WouldBlock:
             raise Overloaded("Turns cannot be kept fast enough.", service="gateway") from None
 
@@ -67,7 +103,8 @@ class Recorder:
 
     async def run(self) -> None:
         """Keep turns until closed. A cancel loses the turns that wait; the session gives it time before."""
-        async for action, kept in self._receive:
+        async for ended in self._receive:
+            kept = ended.turn
             try:
                 with anyio.fail_after(KEEP_TIMEOUT_S, shield=True):  # only a store that hangs is cut in a transaction
                     await self._store.add_turn(self._session_id, self._user_id, kept)
@@ -75,8 +112,9 @@ class Recorder:
                 log.exception("a turn could not be kept", extra={"turn_id": kept.turn_id})
                 lost = InternalError("This turn could not be kept.", service="gateway")
                 self._tell(native.Error(code=lost.code, service="gateway", message=lost.message, retryable=False))
-            if action.reply_id is not None:
-                self._tell(_done(action, action.reply_id, kept))
+            self._note_stored(kept.turn_id)
+            if ended.reply_id is not None:
+                self._tell(_done(ended.reply_id, kept))
 
 
 def _remember(action: CommitTurn, history: History) -> None:
@@ -89,11 +127,11 @@ def _remember(action: CommitTurn, history: History) -> None:
         history.open_with(action.heard_text)
 
 
-def _done(action: CommitTurn, reply_id: str, kept: KeptTurn) -> native.ReplyDone:
+def _done(reply_id: str, kept: KeptTurn) -> native.ReplyDone:
     return native.ReplyDone(
-        turn_id=action.turn_id,
+        turn_id=kept.turn_id,
         reply_id=reply_id,
-        text=action.heard_text,
-        finish_reason=action.finish_reason.value,
+        text=kept.heard_text,
+        finish_reason=FinishReason(kept.finish_reason).value,
         timings=kept.timings,
     )

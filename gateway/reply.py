@@ -3,7 +3,9 @@
 Small tasks in one cancel scope: think (tokens from the LLM), tell (them to the conversation, not far ahead of the
 voice), speak (text to the TTS), listen (its audio into a bounded stream), play (audio to the client, never further
 ahead of the ear than `lead_ms`), follow (what was heard, told to the conversation). Whatever fails is told to the
-conversation as a StageFailed of this reply; nothing else leaves.
+conversation as a StageFailed of this reply; nothing else leaves. A silent reply needs no TTS: it is shown, and counts
+as read when it is complete, and so does one that speech has no room for. How long each waited for its first word and
+sound is told to the load of the house.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,13 +18,16 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from gateway.core import events as on
 from gateway.core.events import ConversationEvent, FinishReason, Stage
 from gateway.core.playout import Playout
+from gateway.core.speech_progress import SpeechProgress
+from gateway.core.trace import Voiced
 from gateway.llm_client import Delta, LlmClient, Question
+from gateway.load import HouseLoad
 from gateway.outbox import AudioFrame, Outbox
 from gateway.replicas import Replicas
 from gateway.text_pace import TextPace
 from gateway.tts_link import Speech, SpokenReply, speak
 from shared import clock, pcm
-from shared.errors import ParleyError
+from shared.errors import Overloaded, ParleyError
 from shared.wire import native, tts
 
 AUDIO_AHEAD = 24  # pieces of at most 100 ms that a reply may hold back while it waits for its release or for playout
@@ -46,6 +51,9 @@ class ReplyOrder:
     is_held: bool
     script: str = ""  # said word for word instead of an answer
     script_ends: FinishReason = FinishReason.STOP
+    begun: Voiced | None = None  # by another gateway, which was killed: all that was sent of it
+    is_written: bool = False  # the text of that is complete
+    is_silent: bool = False  # shown and not spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ class Surroundings:
     lead_ms: int
     outbox: Outbox
     post: Post
+    refuse: Callable[[ParleyError], None]  # told to the client; the reply goes on
+    load: HouseLoad
 
 
 class ReplyRun:
@@ -75,22 +85,43 @@ class ReplyRun:
         self._pace = TextPace(self._is_ear_dry)
         self._released = anyio.Event()
         self._is_paused = False
+        self._is_away = False
+        self.deltas = 0  # that the language model sent
         self._unsent_samples = 0  # handed to the outbox
+        self._is_all_spoken = False  # by the service: not so where it failed
         self._is_all_made = False
         self._is_all_sent = False
         self._news = anyio.Event()
+        self._first_word = around.load.waits_for(Stage.LLM)
+        self._first_sound = around.load.waits_for(Stage.TTS)
+        if order.is_silent or (order.begun and order.begun.segments):
+            self._first_sound.forget()
         if not order.is_held:
             self._released.set()
+        if order.begun:
+            self._take_up(order.begun)
+
+    def _take_up(self, begun: Voiced) -> None:
+        """Go on behind what was sent: nothing of it is said or heard twice."""
+        self._said, self._is_text_complete = [begun.text], self.order.is_written
+        self._has_text.set()
+        self._pace.hand_on(begun.text)
+        for text, _ in begun.segments:
+            self._pace.voice(text)
+        self.playout.take_up(begun.segments, begun.heard_ms, clock.now_s())
+        self._is_away = True
 
     def say(self, text: str) -> None:
         """Text that is to be spoken. Bounded by the answer's own limit of tokens."""
         self._unspoken.append(text)
         self._said.append(text)
+        self._first_sound.begin_at_sentence(text)
         self._has_text.set()
 
     def finish(self) -> None:
         """The text is complete."""
         self._is_text_complete = True
+        self._first_sound.begin()
         self._has_text.set()
 
     @property
@@ -110,7 +141,22 @@ class ReplyRun:
     def resume(self) -> None:
         """The client plays on from where it was."""
         self._is_paused = False
-        self.playout.resume(clock.now_s())
+        self._play_on()
+
+    def leave(self) -> None:
+        """The client is away: nothing of what it is sent is heard until it is back."""
+        self._is_away = True
+        self.playout.pause(clock.now_s())
+
+    def come_back(self) -> None:
+        """The client is here again; what it marked meanwhile may be lost."""
+        self._is_away = False
+        self.playout.trust_clock(clock.now_s())
+        self._play_on()
+
+    def _play_on(self) -> None:
+        if not self._is_away and not self._is_paused:
+            self.playout.resume(clock.now_s())
         self._announce_news()
 
     def mark(self, ms: int) -> None:
@@ -143,7 +189,7 @@ class ReplyRun:
     async def run(self) -> None:
         """Until all was heard, it failed, or it was cancelled."""
         send, receive = anyio.create_memory_object_stream[Delta](THOUGHTS)
-        with self._scope, send, receive:
+        with self._first_word, self._first_sound, self._scope, send, receive:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._guard, partial(self._think, send), Stage.LLM, name="think")
                 tasks.start_soon(self._tell, receive, name="tell")
@@ -154,6 +200,8 @@ class ReplyRun:
         try:
             await work()
         except ParleyError as failure:
+            if isinstance(failure, Overloaded):
+                self._around.load.note_refusal(stage)
             reply_id = self.order.reply_id
             await self._post(on.StageFailed(stage, failure.code, failure.message, failure.retryable, reply_id))
 
@@ -162,14 +210,21 @@ class ReplyRun:
 
     async def _think(self, thoughts: MemoryObjectSendStream[Delta]) -> None:
         """Read the answer as fast as it is written; the last delta names the reason of its end."""
+        told = self.order.begun.text if self.order.begun else ""
+        if self.order.is_written:
+            return thoughts.close()
         if self.order.script:
-            await thoughts.send(Delta(self.order.script))
+            if rest := self.order.script[len(told) :]:
+                await thoughts.send(Delta(rest))
             return await thoughts.send(Delta(finish_reason=self.order.script_ends))
         finish_reason = FinishReason.STOP
-        async with self._around.llm.answer(self.order.question) as deltas:
+        self._first_word.begin()
+        async with self._around.llm.answer(self.order.question, told) as deltas:
             async for delta in deltas:
                 finish_reason = delta.finish_reason or finish_reason
                 if delta.text:
+                    self.deltas += 1
+                    self._first_word.end()
                     await thoughts.send(Delta(delta.text))
         await thoughts.send(Delta(finish_reason=finish_reason))
 
@@ -187,9 +242,35 @@ class ReplyRun:
         return self._released.is_set() and not self._is_paused and self.playout.lead_ms(clock.now_s()) < DRY_MS
 
     async def _voice(self) -> None:
-        around, start = self._around, self.order.speech
+        """Have it spoken. What speech has no room for is shown, but where it was begun or will be asked for again."""
+        try:
+            return await (self._show() if self.order.is_silent else self._be_spoken())
+        except Overloaded as refusal:
+            if self._first_sound.is_over or not self.is_released or not self._around.load.gives_up_sound:
+                raise
+            self._around.load.note_refusal(Stage.TTS)
+            self._around.refuse(refusal)
+        self._first_sound.forget()
+        await self._show()
+
+    async def _show(self) -> None:
+        """Nobody speaks: no text waits for its voice, and all is there when the text is complete."""
+        shown = 0
+        while True:
+            self._has_text = anyio.Event()
+            self._pace.voice("".join(self._said[shown:]))
+            shown = len(self._said)
+            if self._is_text_complete:
+                break
+            await self._has_text.wait()
+        self._is_all_made = True
+        self._end_when_all_is_sent()
+
+    async def _be_spoken(self) -> None:
+        around, start, begun = self._around, self.order.speech, self.order.begun
+        made = SpeechProgress.of(begun.text, begun.segments) if begun else None
         send, receive = anyio.create_memory_object_stream[Heard](AUDIO_AHEAD)
-        async with receive, send, speak(around.voices, start, around.connect_timeout_s) as spoken:
+        async with receive, send, speak(around.voices, start, around.connect_timeout_s, made) as spoken:
             works = (partial(self._speak, spoken), partial(self._listen, spoken, send), partial(self._play, receive))
             await _side_by_side(*works, watch=spoken.watch)
 
@@ -208,6 +289,7 @@ class ReplyRun:
         is_first = True
         async with send:
             async for heard in spoken.output():
+                self._first_sound.end()  # a voice that makes no sound announces what is spoken elsewhere
                 if isinstance(heard, tts.SegmentStarted):
                     self._pace.voice(heard.text)
                     self.playout.add_segment(heard.text, heard.start_samples)
@@ -215,6 +297,8 @@ class ReplyRun:
                     is_first = False
                     await self._post(on.AudioReady(self.order.reply_id))
                 await send.send(heard)
+        self._is_all_spoken = True
+        self._first_sound.forget()  # of nothing but code and signs nothing is spoken
 
     async def _play(self, receive: MemoryObjectReceiveStream[Heard]) -> None:
         """Hand audio to the client once it may hear it, and no faster than `lead_ms` ahead of its ear."""
@@ -225,7 +309,7 @@ class ReplyRun:
                     await self._send_audio(heard.pcm)
                 else:
                     await self._send_segment(heard)
-        self._is_all_made = True
+        self._is_all_made = self._is_all_spoken
         self._end_when_all_is_sent()
 
     async def _send_segment(self, segment: tts.SegmentStarted) -> None:

@@ -2,7 +2,7 @@
 
 The rooms that a turn passes, and where they are:
 
-1. socket: frames arrive and are told apart (`_read`). Audio goes on unread, messages become events (`_take`).
+1. line: frames arrive over the client's connection (line.py). Audio goes on unread, messages become events (`_take`).
 2. endpointer, stabiliser: in the asr_service, behind asr_link.py; what it heard comes back (`_note_heard`).
 3. conversation: core/conversation.py decides who speaks (`_decide`) and names actions (`_perform`).
 4. reply: reply.py is one answer; its tokens come from the llm_service.
@@ -11,41 +11,40 @@ The rooms that a turn passes, and where they are:
 7. recorder: the turn goes into the store, then the client is told that it is done.
 8. outbox: messages overtake audio, frames leave (`_write`).
 
-Six tasks a session and a few a reply, all in one task group: leaving `run` means that everything has ended. Only
-`_decide` calls the conversation, so nothing here is locked. `_perform` never waits.
+A session outlives its connection and its gateway: see lasting_session.py.
+
+Four tasks a session, two a connection and a few a reply: leaving `run` means that everything has ended. Only `_decide`
+calls the conversation, so nothing here is locked. `_perform` never waits.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
 
 from gateway.asr_link import AsrLink, event_of
-from gateway.client_socket import ClientSocket
+from gateway.attendance import Attendance
+from gateway.character import Character
 from gateway.core import actions as do
 from gateway.core import events as on
 from gateway.core.actions import ConversationAction
-from gateway.core.apologies import apology_in
 from gateway.core.conversation import Conversation
-from gateway.core.events import ConversationEvent, FinishReason, Stage, StageFailed
-from gateway.core.history import History
+from gateway.core.events import ConversationEvent, Stage, StageFailed
+from gateway.core.load_ladder import Level
+from gateway.core.trace import Trace, Voiced
 from gateway.core.transitions import State
-from gateway.dialects.native import Announcement, Encoder, error_of, message_of
-from gateway.llm_client import LlmClient, Question
+from gateway.dialects.native import Announcement, Encoder, degraded_of, error_of, message_of
+from gateway.house import House as House
+from gateway.line import Frame
 from gateway.outbox import AudioFrame, Outbox
-from gateway.personas import Persona
-from gateway.preferences import Preferences
 from gateway.recorder import Recorder
-from gateway.reply import ReplyOrder, ReplyRun, Surroundings
-from gateway.settings import GatewaySettings
-from gateway.store import Store
+from gateway.reply import ReplyRun, Surroundings
+from gateway.session_journal import SessionJournal
 from gateway.timings import TurnTimings
-from gateway.watch import ServiceWatch
 from shared import clock, ids, metrics, pcm
-from shared.errors import BadRequest, InvalidMessage, Overloaded, ParleyError, ServiceUnavailable, Unsupported
+from shared.errors import InvalidMessage, ParleyError, ServiceUnavailable
 from shared.wire import asr, native
 from shared.wire.codec import Message
 
@@ -53,53 +52,36 @@ INBOX_EVENTS = 256
 UNFIXED = (State.USER_SPEAKING, State.AWAITING_FINAL)  # what the person says is not fixed yet
 OUTAGES = {"llm_service": Stage.LLM, "tts_service": Stage.TTS}
 LAST_WORDS_S = 3.0  # for turns that ended with the connection to reach the store
-CAPABILITIES = [
-    "partials",
-    "barge_in",
-    "backchannels",
-    "speculation",
-    "playout_marks",
-    "personas",
-    "transcription",
-    "edit",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What all sessions share."""
-
-    settings: GatewaySettings
-    llm: LlmClient
-    store: Store
-    personas: Mapping[str, Persona]
-    watch: ServiceWatch
 
 
 class Session:
-    """A conversation with one client, for as long as its socket is open."""
+    """A conversation with one client. Of one that goes on, `trace` is what stood."""
 
-    def __init__(self, socket: ClientSocket, house: House, user_id: str = "local", transport: str = "binary") -> None:
-        self.session_id = ids.new_id("ses")
-        self._socket = socket
-        self._house = house
-        settings = house.settings
-        self._wants = Preferences(house.personas[settings.default_persona])
-        self._next_persona = self._wants.persona
+    def __init__(
+        self, house: House, user_id: str = "local", transport: str = "binary", trace: Trace | None = None
+    ) -> None:
+        self._house, settings = house, house.settings
+        self._journal = SessionJournal(house.journals, user_id, transport, trace)
+        opened = self._journal.opened
+        self.session_id, self.token = opened.session_id, opened.token
+        self._over = anyio.Event()
+        self._waiting = anyio.CancelScope()
+        self._character = Character(house.personas, settings)
         self._conversation = Conversation(settings.conversation_params(), ids.new_id)
-        self._learn_apology()
-        self._history = History(
-            self._wants.persona.system_prompt, settings.history_max_turns, settings.history_max_chars
-        )
-        self._encoder = Encoder(transport)
+        self._encoder = Encoder(opened.transport)
         self._outbox = Outbox(self._conversation.accepts)
-        self._recorder = Recorder(house.store, self.session_id, user_id, self._tell)
+        self._attendance = Attendance(
+            self._outbox, self._journal, self._encoder, settings, self._note_sent, self._note_presence
+        )
+        self._recorder = Recorder(house.store, self.session_id, opened.user_id, self._tell, self._journal.store_turn)
         self._inbox_send, self._inbox = anyio.create_memory_object_stream[ConversationEvent](INBOX_EVENTS)
+        self._learn_character()
         self._asr = AsrLink(
             house.watch.replicas("asr_service", settings.asr_url),
-            self._wants.for_recogniser(self._wants.persona),
+            self._character.for_recogniser(),
             self._note_heard,
             settings.connect_timeout_s,
+            self._journal,
         )
         self._reply: ReplyRun | None = None
         self._timings = TurnTimings(0.0)
@@ -107,15 +89,28 @@ class Session:
         self._speech_ended_s = 0.0
 
     async def run(self) -> None:
-        """Serve the client until it leaves; its last turn is kept before this returns."""
-        can = [one for one in CAPABILITIES if one != "backchannels" or self._house.settings.backchannels]
-        self._tell(native.Ready(session_id=self.session_id, token=ids.new_id("tok"), capabilities=can))
-        with self._inbox_send, self._inbox, self._recorder, self._house.watch.told(self._note_outage):
-            await self._serve()
+        """Until the client has left for good; its last turn is kept before this returns."""
+        self._greet()
+        try:
+            told = self._house.watch.told(self._note_outage), self._house.load.told(self._note_load)
+            with self._inbox_send, self._inbox, self._recorder, told[0], told[1]:
+                await self._serve()
+        finally:
+            self._journal.close(remove=False)
+            self._over.set()
+            self._attendance.hang_up()
+
+    def _greet(self) -> None:
+        """The first word."""
+        self._tell(self._attendance.ready())
+
+    def _begin(self, tasks: TaskGroup) -> None:
+        """What is to be done before anything happens."""
 
     async def _serve(self) -> None:
         async with anyio.create_task_group() as tasks:
-            for work in (self._read, self._write, self._asr.run, self._end_overrun):
+            self._begin(tasks)
+            for work in (self._asr.run, self._attendance.end_overrun):
                 tasks.start_soon(self._guard, work, name=f"session {work.__name__}")
             async with anyio.create_task_group() as last_words:
                 last_words.start_soon(self._recorder.run, name="session record")
@@ -124,21 +119,24 @@ class Session:
                 last_words.cancel_scope.deadline = clock.now_s() + LAST_WORDS_S
             tasks.cancel_scope.cancel()
 
-    # 1. socket -----------------------------------------------------------------------------------------------------
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is over, or about to be."""
+        return self._conversation.state is State.CLOSED
 
-    async def _read(self) -> None:
-        """Take frames until the client leaves. Bad ones are answered with an error, and the session lives on."""
-        while True:
-            await checkpoint()  # frames that wait already are taken without a wait: a burst of them must starve nobody
-            try:
-                frame = await self._socket.receive()
-                if frame is None:
-                    return await self._post(on.Disconnected())
-                await self._take(frame)
-            except BadRequest as error:
-                self._refuse(error)
+    def _note_presence(self) -> None:
+        """The client is away: nothing that it is sent is heard, and its time runs. Or it is back."""
+        if self._reply and self._attendance.is_there:
+            self._reply.come_back()
+        elif self._reply:
+            self._reply.leave()
+        if self._attendance.is_there:
+            self._conversation.wait_anew(clock.now_s())
+        self._waiting.deadline = self._deadline_s()
 
-    async def _take(self, frame: bytes | native.ClientMessage) -> None:
+    # 1. line -------------------------------------------------------------------------------------------------------
+
+    async def _take(self, frame: Frame) -> None:
         match frame:
             case bytes():
                 await self._asr.hear(pcm.checked(frame))
@@ -147,6 +145,7 @@ class Session:
             case native.Played(reply_id=reply_id, ms=ms):
                 if self._reply and self._reply.order.reply_id == reply_id:
                     self._reply.mark(ms)
+                    self._journal.mark(reply_id, ms)
             case native.Config():
                 await self._configure(frame)
             case native.TextInput() | native.Edit():
@@ -160,12 +159,10 @@ class Session:
                 await self._post(on.CancelAsked())
             case native.Ping():
                 self._tell(native.Pong())
-            case native.Resume():
-                raise Unsupported(f"This server does not do {frame.type!r} yet.", service="gateway")
 
     async def _take_text(self, typed: native.TextInput | native.Edit) -> None:
         if isinstance(typed, native.Edit):
-            if typed.turn_id != self._conversation.turn_id and not self._history.knows(typed.turn_id):
+            if typed.turn_id != self._conversation.turn_id and not self._character.history.knows(typed.turn_id):
                 raise InvalidMessage(f"There is no turn {typed.turn_id!r} to be edited.", param="turn_id")
             return await self._post(on.TurnEdited(typed.turn_id, typed.text))
         if self._conversation.state is State.LISTENING:
@@ -173,35 +170,31 @@ class Session:
         await self._post(on.TextTyped(typed.text))
 
     async def _configure(self, config: native.Config) -> None:
-        persona = self._persona(config.persona) if config.persona else self._next_persona
-        self._wants.take(config)
+        is_another = self._character.take(config)
         if config.audio_out:
             self._encoder.transport = config.audio_out.transport
-        self._conversation.params = replace(self._conversation.params, replies=self._wants.is_dialogue)
-        if persona is not self._next_persona:
-            self._next_persona = persona
-            await self._post(on.PersonaChanged(persona.opening_line if self._wants.greets else ""))
-        await self._asr.configure(self._wants.for_recogniser(persona))
+        self._conversation.params = replace(self._conversation.params, replies=self._character.wants.is_dialogue)
+        self._note_wishes()
+        if is_another:
+            await self._post(on.PersonaChanged(self._character.opening_line))
+        await self._asr.configure(self._character.for_recogniser())
+
+    def _note_wishes(self) -> None:
+        self._journal.wish(self._character.as_fields() | {"transport": self._encoder.transport})
 
     def _forget(self, action: do.AdoptPersona | do.RewindHistory) -> None:
         """All, when somebody else answers; the last turn of the one before was still theirs. Or from a turn on."""
         if isinstance(action, do.RewindHistory):
-            return self._history.rewind(action.to_turn_id)
-        self._wants.persona = self._next_persona
-        self._history.clear(self._next_persona.system_prompt)
-        self._learn_apology()
+            self._character.history.rewind(action.to_turn_id)
+        else:
+            self._character.adopt()
+            self._learn_character()
+            self._note_wishes()
+        self._journal.remember(self._character.history.as_fields())
 
-    def _learn_apology(self) -> None:
+    def _learn_character(self) -> None:
         """The persona apologises in its own language."""
-        text = apology_in(self._wants.persona.language) if self._house.settings.apologises else ""
-        self._conversation.params = replace(self._conversation.params, apology=text)
-
-    def _persona(self, persona_id: str) -> Persona:
-        try:
-            return self._house.personas[persona_id]
-        except KeyError:
-            known = ", ".join(self._house.personas)
-            raise InvalidMessage(f"There is no persona {persona_id!r}; known: {known}.", param="persona") from None
+        self._conversation.params = replace(self._conversation.params, apology=self._character.apology)
 
     # 2. what was heard ---------------------------------------------------------------------------------------------
 
@@ -221,7 +214,11 @@ class Session:
         """A service went away while nobody needed it; of the recogniser its link tells."""
         stage = OUTAGES.get(service)
         if stage is not None and self._told_down != stage:
-            self._refuse(ServiceUnavailable(f"The {service} went away; it is expected back.", service=stage.value))
+            self.refuse(ServiceUnavailable(f"The {service} went away; it is expected back.", service=stage.value))
+
+    def _note_load(self, level: Level) -> None:
+        """Answers that begin from now on do with so much less."""
+        self._tell(degraded_of(level))
 
     # 3. conversation -----------------------------------------------------------------------------------------------
 
@@ -237,6 +234,14 @@ class Session:
             self._time_speech(event)
             for action in self._conversation.handle(event, clock.now_s()):
                 self._perform(action, tasks)
+            self._write_down()
+
+    def _write_down(self) -> None:
+        """What was decided, before any of it leaves."""
+        self._journal.stand(self._conversation.stand())
+        self._journal.write()
+        if self._conversation.state is State.LISTENING and not self._outbox.waits_to_tell:
+            self._journal.begin_anew()
 
     def _catch_up(self) -> None:
         """What was heard is known up to this moment: whatever happens now may cut the answer just here."""
@@ -252,10 +257,20 @@ class Session:
                 self._timings.reach("endpoint", clock.now_s())
 
     async def _next_event(self) -> ConversationEvent:
-        deadline_s = self._conversation.deadline()
-        with anyio.CancelScope(deadline=float("inf") if deadline_s is None else deadline_s):
-            return await self._inbox.receive()
-        return on.Tick()
+        while True:
+            with anyio.CancelScope(deadline=self._deadline_s()) as self._waiting:
+                return await self._inbox.receive()
+            now_s, deadline_s = clock.now_s(), self._conversation.deadline()
+            if now_s >= self._attendance.gone_s:
+                return on.Disconnected()
+            if deadline_s is not None and now_s >= deadline_s:
+                return on.Tick()
+
+    def _deadline_s(self) -> float:
+        """When something is due though nothing happens. Nothing is heard of an answer while the client is away."""
+        deadline_s, gone_s = self._conversation.deadline(), self._attendance.gone_s
+        is_unheard = self._conversation.state is State.SPEAKING and not self._attendance.is_there
+        return gone_s if deadline_s is None or is_unheard else min(deadline_s, gone_s)
 
     def _perform(self, action: ConversationAction, tasks: TaskGroup) -> None:
         match action:
@@ -269,8 +284,10 @@ class Session:
             case do.PauseReply(reply_id):
                 self._outbox.keep_back(reply_id)
                 self._current.pause()
+                self._asr.pause()
             case do.ResumeReply():
                 self._current.resume()
+                self._asr.resume()
                 self._outbox.let_out()
             case do.SpeakText(_, text):
                 self._timings.reach("first_token", clock.now_s())
@@ -281,14 +298,20 @@ class Session:
             case do.FlushRecogniser():
                 tasks.start_soon(self._guard, self._asr.flush, name="flush")
             case do.CommitTurn():
-                self._recorder.commit(action, self._wants.persona.id, self._history, self._timings)
-                self._timings = TurnTimings(clock.now_s())
+                self._commit(action)
             case do.AdoptPersona() | do.RewindHistory():
                 self._forget(action)
             case do.CountStale(what):
                 metrics.STALE.labels("gateway", what).inc()
             case _:
                 self._announce(action)
+
+    def _commit(self, action: do.CommitTurn) -> None:
+        character = self._character
+        ended = self._recorder.commit(action, character.persona.id, character.history, self._timings)
+        self._journal.remember(character.history.as_fields())
+        self._journal.end_turn(ended.as_fields())
+        self._timings = TurnTimings(clock.now_s())
 
     def _announce(self, action: Announcement) -> None:
         if isinstance(action, do.AnnounceError):
@@ -309,23 +332,12 @@ class Session:
         assert self._reply is not None, "the conversation named a reply that was never requested"
         return self._reply
 
-    def _start_reply(self, request: do.RequestReply, tasks: TaskGroup) -> None:
-        settings = self._house.settings
-        question = Question(
-            self._history.messages(request.user_text),
-            self._wants.model,
-            settings.reply_max_tokens,
-            f"{self.session_id}:{request.turn_id}:{request.reply_id}",
-        )
-        order = ReplyOrder(
-            request.turn_id,
-            request.reply_id,
-            question,
-            self._wants.for_speech(request.reply_id),
-            request.is_held,
-            request.script,
-            FinishReason.ERROR if request.user_text else FinishReason.STOP,  # of a script: an apology, an opening line
-        )
+    def _start_reply(
+        self, request: do.RequestReply, tasks: TaskGroup, begun: Voiced | None = None, *, is_written: bool = False
+    ) -> None:
+        settings, load = self._house.settings, self._house.load
+        limit = settings.reply_max_tokens
+        order = self._character.order(request, self.session_id, limit, load.level, begun, is_written)
         around = Surroundings(
             self._house.llm,
             self._house.watch.replicas("tts_service", settings.tts_url),
@@ -333,14 +345,23 @@ class Session:
             settings.lead_ms,
             self._outbox,
             self._post,
+            self.refuse,
+            load,
         )
         self._reply = ReplyRun(order, around)
+        if not self._attendance.is_there:
+            self._reply.leave()
+        elif begun is not None:
+            self._reply.come_back()
         self._timings.forget_answer()
         tasks.start_soon(self._reply.run, name=f"reply {request.reply_id}")
 
     def _cancel_reply(self, reply_id: str) -> None:
-        if not self._current.is_released:
+        if self._current.is_released:
+            self._asr.hush()
+        else:
             metrics.HELD_REPLIES.labels("cancelled").inc()
+            metrics.WASTED_TOKENS.inc(self._current.deltas)
         self._current.cancel()
         dropped = self._outbox.drop(reply_id)
         metrics.STALE.labels("gateway", "audio").inc(dropped)
@@ -348,34 +369,29 @@ class Session:
     # 8. outbox -----------------------------------------------------------------------------------------------------
 
     def _tell(self, message: Message) -> None:
+        self._journal.post(message)
         self._outbox.post(message)
 
-    def _refuse(self, error: ParleyError) -> None:
+    def refuse(self, error: ParleyError) -> None:
+        """Tell the client that something cannot be had; the session lives on."""
         metrics.ERRORS.labels("gateway", error.code).inc()
         self._tell(error_of(error))
 
-    async def _write(self) -> None:
-        """Send what waits until the client is gone; `_read` sees that too."""
-        is_open = True
-        while is_open:
-            item = await self._outbox.take()
-            if isinstance(item, AudioFrame):
-                self._timings.reach("first_audio", clock.now_s())
-            is_open = await self._socket.send(self._encoder.encode(item))
-            if isinstance(item, AudioFrame) and self._reply and self._reply.order.reply_id == item.reply_id:
-                self._reply.note_sent(item.pcm)
-
-    async def _end_overrun(self) -> None:
-        """A client that reads nothing cannot hold a session."""
-        await self._outbox.overrun.wait()
-        raise Overloaded("The client does not read what it is sent.", service="gateway")
+    def _note_sent(self, item: AudioFrame) -> int:
+        """This audio leaves now; how much of its answer was heard by now, in milliseconds."""
+        self._timings.reach("first_audio", clock.now_s())
+        run = self._reply
+        if run is None or run.order.reply_id != item.reply_id:
+            return 0
+        run.note_sent(item.pcm)
+        self._asr.play(item.pcm, run.order.speech.sample_rate)
+        return run.heard().heard_ms
 
     async def _guard(self, work: Callable[[], Awaitable[None]], *, is_decider: bool = False) -> None:
         """Run a task; what ends the session is told to the client with its close code, then to the conversation."""
         try:
             await work()
         except ParleyError as error:
-            metrics.ERRORS.labels("gateway", error.code).inc()
-            await self._socket.fail(error, error_of(error).to_json())
+            await self._attendance.fail(error)
             if not is_decider:  # the decider is the reader of the inbox: it has ended already
                 await self._post(on.Disconnected())

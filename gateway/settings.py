@@ -1,10 +1,12 @@
 """Settings of the gateway, read from `GATEWAY_…`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from gateway.core.load_ladder import LadderParams, Level
 from gateway.core.params import ConversationParams
 from gateway.replicas import urls_in
 from shared.settings import ServiceSettings, state_folder
@@ -39,8 +41,42 @@ class GatewaySettings(ServiceSettings):
     )
     personas_dir: Path = Field(Path(__file__).parent / "personas", description="Folder of persona files.")
     default_persona: str = Field("assistant", description="The persona of a session that names none.")
-    max_sessions: int = Field(16, ge=1, le=10_000, description="Sessions at once; one more is refused at once.")
+    max_sessions: int = Field(
+        5, ge=1, le=10_000, description="Sessions at once, as many as one GPU serves well; one more is refused at once."
+    )
+    resume_s: float = Field(
+        60.0,
+        ge=0,
+        le=3_600,
+        description="How long a session waits for its client after the connection was cut, or after the gateway was "
+        "killed and started again; 0 ends it at once.",
+    )
+    sessions_dir: Path = Field(
+        state_folder() / "sessions",
+        description="Where open sessions are written down, speech and text included, until they are over.",
+    )
+    degrades_to: Literal["full", "no_hq", "fast_voice", "text_only"] = Field(
+        "text_only",
+        description="How far Parley may do with less under load, step by step: `no_hq` renders nothing anew, "
+        "`fast_voice` has GATEWAY_FAST_VOICE speak, `text_only` nobody; `full`: nothing of that is ever done.",
+    )
+    fast_voice: str = Field(
+        "",
+        max_length=128,
+        description="A voice of the tts_service that costs little: under load it speaks for everybody. Empty: the "
+        "persona's own voice goes on.",
+    )
+    late_speech_ms: int = Field(
+        1_500,
+        ge=100,
+        le=60_000,
+        description="Several answers in a row whose first sound comes later than this after the end of their first "
+        "sentence are load, where more than one session is open.",
+    )
     speculates: bool = Field(True, description="Prepare answers at the first pause that could be the end.")
+    speculations_per_turn: int = Field(
+        4, ge=0, le=100, description="Answers prepared before the end of one turn is sure, at most."
+    )
     reply_max_tokens: int = Field(320, ge=1, le=8_192, description="Longest answer, in tokens of the model.")
     history_max_turns: int = Field(
         200, ge=1, le=2_000, description="Earlier turns of a session that are remembered; the oldest quarter goes."
@@ -68,10 +104,15 @@ class GatewaySettings(ServiceSettings):
 
     apologises: bool = Field(True, description="Say aloud that no answer can be made, when the model fails before one.")
 
+    def ladder_params(self) -> LadderParams:
+        """What of these the house's load is judged by."""
+        return LadderParams(late_sound_s=self.late_speech_ms / 1000, deepest=Level[self.degrades_to.upper()])
+
     def conversation_params(self) -> ConversationParams:
         """What of these the turn machine goes by."""
         return ConversationParams(
             speculates=self.speculates,
+            speculations_per_turn=self.speculations_per_turn,
             overlap_s=self.overlap_ms / 1000,
             passes_backchannels=self.backchannels,
             backchannel_s=self.backchannel_ms / 1000,

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from gateway.core.speech_progress import SpeechProgress
 from gateway.replicas import Replicas
-from shared.errors import EngineFailed, InvalidMessage, Overloaded, ParleyError, ServiceUnavailable
+from shared.errors import EngineFailed, InvalidMessage, Overloaded, ParleyError, ServiceUnavailable, TooManySessions
 from shared.pcm import BYTES_PER_SAMPLE, samples_of
 from shared.wire import tts
 
@@ -43,14 +43,17 @@ class Speech:
 class SpokenReply:
     """Text in, segments and speech out, of one reply."""
 
-    def __init__(self, replicas: Replicas, start: tts.Start, connect_timeout_s: float) -> None:
+    def __init__(
+        self, replicas: Replicas, start: tts.Start, connect_timeout_s: float, begun: SpeechProgress | None = None
+    ) -> None:
         self._replicas = replicas
         self._start = start
         self._reply_id = start.reply_id
         self._connect_timeout_s = connect_timeout_s
         self._connection: ClientConnection | None = None
         self._address: str | None = None  # taken
-        self._progress = SpeechProgress()
+        self._progress = begun or SpeechProgress()
+        self._is_again = begun is not None  # what comes may have come before
         self._is_text_complete = False
         self._is_cancelled = False
         self._lock = anyio.Lock()  # around what is sent: text follows what another replica is told first
@@ -62,7 +65,7 @@ class SpokenReply:
     async def open(self) -> None:
         """Begin, at the first replica that can be reached. Raises ServiceUnavailable when there is none."""
         self._connection = await self._connect(self._replicas.take())
-        await self._send(self._start)
+        await self._begin()
 
     async def say(self, text: str) -> None:
         """More text. A cancel leaves it sent or unsent, never in part."""
@@ -131,12 +134,12 @@ class SpokenReply:
         """What of a segment was not announced before; what else it means is done."""
         if isinstance(message, tts.SegmentStarted):
             announced = self._progress.take_segment(message.text)
-            if not self._moves or announced is None:
-                return None if self._moves else message
+            if not self._is_again or announced is None:
+                return None if self._is_again else message
             return message.model_copy(update={"text": announced.text, "start_samples": announced.start_samples})
         if isinstance(message, tts.TtsError):
             failure = _failure(message)
-            if not isinstance(failure, ServiceUnavailable):
+            if not isinstance(failure, ServiceUnavailable | Overloaded):
                 raise failure
             await self._move(failure, is_lost=False)
         elif isinstance(message, tts.Done):
@@ -158,13 +161,19 @@ class SpokenReply:
                 raise failure
             self._connection = await self._connect(address)
             self._moves += 1
+            self._is_again = True
             self._replicas.note_move()
             self._moved.set()
             self._moved = anyio.Event()
-            await self._send(self._start)
-            await self._send(tts.Text(reply_id=self._reply_id, delta=self._progress.begin_again()))
-            if self._is_text_complete:
-                await self._send(tts.End(reply_id=self._reply_id))
+            await self._begin()
+
+    async def _begin(self) -> None:
+        """Tell a replica what is to be spoken, as far as that is known."""
+        await self._send(self._start)
+        if self._is_again and (text := self._progress.begin_again()):
+            await self._send(tts.Text(reply_id=self._reply_id, delta=text))
+        if self._is_text_complete:
+            await self._send(tts.End(reply_id=self._reply_id))
 
     async def _connect(self, address: str | None) -> ClientConnection:
         """A connection to that replica, or to another one that can be reached; whose it is stays taken."""
@@ -200,7 +209,9 @@ class SpokenReply:
 
 
 def _failure(error: tts.TtsError) -> ParleyError:
-    if error.code in (ServiceUnavailable.code, Overloaded.code):
+    if error.code in (Overloaded.code, TooManySessions.code):
+        return Overloaded("The speech service can speak no more answers now.", service="tts")
+    if error.code == ServiceUnavailable.code:
         return ServiceUnavailable("The speech service is not ready.", service="tts")
     if error.code == InvalidMessage.code:  # a voice that it does not have: its own sentence names it
         return InvalidMessage(error.message, service="tts")
@@ -208,9 +219,11 @@ def _failure(error: tts.TtsError) -> ParleyError:
 
 
 @asynccontextmanager
-async def speak(service: str | Replicas, start: tts.Start, connect_timeout_s: float) -> AsyncIterator[SpokenReply]:
-    """Open the speech of a reply. Raises ServiceUnavailable when the service is not there."""
-    spoken = SpokenReply(Replicas.of("tts_service", service), start, connect_timeout_s)
+async def speak(
+    service: str | Replicas, start: tts.Start, connect_timeout_s: float, begun: SpeechProgress | None = None
+) -> AsyncIterator[SpokenReply]:
+    """Open the speech of a reply, or of the rest of one. Raises ServiceUnavailable when the service is not there."""
+    spoken = SpokenReply(Replicas.of("tts_service", service), start, connect_timeout_s, begun)
     try:
         await spoken.open()
         yield spoken

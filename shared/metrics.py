@@ -24,6 +24,15 @@ TURNS = Counter("parley_turns_total", "Turns that ended, by outcome: stop, lengt
 HELD_REPLIES = Counter(
     "parley_held_replies_total", "Speculative replies, by outcome: released, cancelled.", ["outcome"]
 )
+RESUMES = Counter(
+    "parley_resumes_total",
+    "Sessions that were asked for after a cut: live, restored from what was written down, refused.",
+    ["outcome"],
+)
+WASTED_TOKENS = Counter(
+    "parley_wasted_tokens_total",
+    "Pieces of text that a language model sent of speculative replies that were withdrawn.",
+)
 ASR_DECODE_SECONDS = Histogram("parley_asr_decode_seconds", "One step of the recogniser.", ["kind"], buckets=_FAST_S)
 ASR_BATCH = Histogram(
     "parley_asr_batch", "Streams that were read in one call of the model.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
@@ -47,6 +56,10 @@ REPLICA_CHANGES = Counter(
     "parley_replica_changes_total",
     "Replicas taken out, replicas that came back, work under way that moved to another one: out, back, moved.",
     ["service", "what"],
+)
+LOAD_LEVEL = Gauge(
+    "parley_load_level",
+    "What Parley does without under load: 0 nothing, 1 finer renderings, 2 the costly voice, 3 sound.",
 )
 ENGINE_RESTARTS = Counter(
     "parley_engine_restarts_total", "Child processes started again after they ended.", ["service", "engine"]

@@ -8,6 +8,7 @@ import base64
 import json
 
 from gateway.core import actions as do
+from gateway.core.load_ladder import Level
 from gateway.outbox import AudioFrame
 from shared.errors import ParleyError
 from shared.wire import native
@@ -58,6 +59,23 @@ def message_of(action: Announcement) -> native.ServerMessage:
             return native.Error(code=code, service=service, message=text, retryable=is_retryable)
 
 
+_DEGRADED = {
+    Level.FULL: native.Degraded(level="full", message="Everything is there again."),
+    Level.NO_HQ: native.Degraded(level="no_hq", message="There is much to do: answers are not rendered anew for now."),
+    Level.FAST_VOICE: native.Degraded(
+        level="fast_voice", message="There is much to do: a simpler voice may speak for now."
+    ),
+    Level.TEXT_ONLY: native.Degraded(
+        level="text_only", message="There is too much to do: answers are written and not spoken for now."
+    ),
+}
+
+
+def degraded_of(level: Level) -> native.Degraded:
+    """The message that tells the client how much Parley does without."""
+    return _DEGRADED[level]
+
+
 def error_of(error: ParleyError) -> native.Error:
     """The message that tells the client of an error."""
     return native.Error(
@@ -74,22 +92,22 @@ class Encoder:
 
     def __init__(self, transport: str = "binary") -> None:
         self.transport = transport
-        self._seq = 0
+        self.seq = 0  # of the last message
 
     def encode(self, item: Message | AudioFrame) -> str | bytes:
         """One frame for one item."""
         if isinstance(item, AudioFrame) and self.transport == "binary":
             return item.pcm
-        self._seq += 1
+        self.seq += 1
         if isinstance(item, AudioFrame):
             audio = base64.b64encode(item.pcm).decode("ascii")
-            fields = {"seq": self._seq, "reply_id": item.reply_id, "audio": audio, "tier": "fast"}
+            fields = {"seq": self.seq, "reply_id": item.reply_id, "audio": audio, "tier": "fast"}
             return json.dumps({"type": "audio_response", **fields})
         if self.transport == "json":
             return self._renamed(item)
-        return item.to_json(seq=self._seq)
+        return item.to_json(seq=self.seq)
 
     def _renamed(self, message: Message) -> str:
         names = {native.Token.type: "llm_token", native.Final.type: "transcription"}
-        fields = json.loads(message.to_json(seq=self._seq))
+        fields = json.loads(message.to_json(seq=self.seq))
         return json.dumps(fields | {"type": names.get(message.type, message.type)}, ensure_ascii=False)

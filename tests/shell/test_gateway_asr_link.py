@@ -1,5 +1,6 @@
 """A session's ears at recognisers that die, refuse and hear nothing in the middle of an utterance."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,9 +8,11 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from websockets.asyncio.server import ServerConnection
 
-from gateway.asr_link import AsrLink
+from gateway.asr_link import PLAYED_BYTES, AsrLink
 from gateway.core.events import StageFailed
+from gateway.core.loudspeaker import AHEAD_S
 from gateway.core.replica_choice import Condition
 from gateway.replicas import Replicas
 from shared.errors import AudioOverrun
@@ -26,6 +29,36 @@ NOBODY = "ws://127.0.0.1:9"
 
 def words(*values: int) -> bytes:
     return b"".join(value.to_bytes(2, "little") * WORD for value in values)
+
+
+class OldEars(Ears):
+    """A recogniser of the time before anything was told of what is played."""
+
+    async def _listen(self, connection: ServerConnection) -> None:
+        async for frame in connection:
+            if isinstance(frame, str):
+                self.messages.append(frame)
+                if "playing" in frame or "hush" in frame:
+                    refusal = asr.AsrError(code="unknown_type", message="There is no message of that type.")
+                    await connection.send(refusal.to_json())
+                elif "flush" in frame:
+                    final = asr.Final(
+                        utterance_id=f"utt_{len(self.messages)}",
+                        text="",
+                        language="en",
+                        segments=[],
+                        start_samples=0,
+                        end_samples=0,
+                        reason="flush",
+                    )
+                    await connection.send(final.to_json())
+
+
+def played_to(ears: Ears) -> list[bytes | str]:
+    """The audio of each `playing` that it was told, and `hush`."""
+    told = [json.loads(message) for message in ears.messages]
+    audio = [base64.b64decode(one["audio"]) if one["type"] == "playing" else one["type"] for one in told]
+    return [one for one in audio if one not in ("config", "flush")]
 
 
 SPEECH = SILENCE + words(1, 2, 3) + SILENCE + words(4, 5) + SILENCE
@@ -255,3 +288,78 @@ async def test_a_recogniser_that_speaks_something_else_is_left_for_another_one()
         await say(link, SPEECH)
         await listener.hear(asr.Final, 2)
     check_told_once(listener)
+
+
+async def test_what_is_played_is_told_with_the_audio_in_messages_that_the_wire_takes() -> None:
+    ears, reply = Ears(), words(7) * 100
+    async with started(ears) as url, listening(url) as (link, listener):
+        link.play(reply, 48_000)
+        await link.hear(SILENCE)
+        link.hush()
+        await link.hear(words(1) + SILENCE)
+        await listener.hear(asr.Final)
+
+    told = [asr.ASR_IN.decode(message) for message in ears.messages[1:]]
+    assert [one.sample_rate for one in told if isinstance(one, asr.Playing)] == [48_000] * len(told[:-1])
+    *pieces, hush = played_to(ears)
+    assert [len(piece) for piece in pieces] == [PLAYED_BYTES, len(reply) - PLAYED_BYTES]
+    assert (b"".join(piece for piece in pieces if isinstance(piece, bytes)), hush) == (reply, "hush")
+
+
+async def test_what_waits_at_a_pause_is_told_again_when_it_goes_on() -> None:
+    ears, reply = Ears(), words(7) * 10
+    async with started(ears) as url, listening(url) as (link, listener):
+        link.play(reply, 16_000)
+        await link.hear(SILENCE)
+        link.pause()
+        await link.hear(SILENCE)
+        link.resume()
+        await link.hear(words(1) + SILENCE)
+        await listener.hear(asr.Final)
+
+    first, hush, rest = played_to(ears)
+    assert (first, hush) == (reply, "hush")
+    assert isinstance(rest, bytes)
+    assert rest
+    assert reply.endswith(rest)
+
+
+async def test_a_recogniser_that_does_not_know_what_is_played_is_told_once_and_hears_on() -> None:
+    old, other = OldEars(), Ears()
+    async with started(old, other) as urls, listening(urls) as (link, listener):
+        for count in range(1, 4):
+            link.play(words(7), 16_000)
+            await link.hear(SILENCE)
+            link.hush()
+            await link.hear(SILENCE)
+            await link.flush()
+            await listener.hear(asr.Final, count)
+        await old.stop()
+        await listener.hear(asr.AsrReady, 2)
+        link.play(words(8), 16_000)
+        await link.hear(words(1) + SILENCE)
+        await listener.hear(asr.Final, 4)
+
+    assert played_to(old) in ([words(7)], [words(7), "hush"])  # the hush may have left before the answer came
+    assert played_to(other)[-1] == words(8)
+    assert (listener.of(asr.AsrError), listener.of(StageFailed)) == ([], [])
+
+
+async def test_what_is_played_is_told_to_the_next_recogniser_too() -> None:
+    mortal, other = Ears(4_000), Ears()
+    async with started(mortal, other) as urls, listening(urls) as (link, listener):
+        link.play(words(7) * 10, 16_000)
+        await say(link, SPEECH)
+        await listener.hear(asr.Final, 2)
+
+    assert played_to(mortal) == played_to(other) == [words(7) * 10]
+    check_told_once(listener)
+
+
+async def test_what_is_played_never_waits_and_fills_nothing() -> None:
+    link = AsrLink(NOBODY, asr.Configure(sample_rate=16_000), Listener().take, 0.01)
+    for _ in range(round(2 * AHEAD_S)):
+        link.play(bytes(2 * 16_000), 16_000)
+    await link.hear(bytes(2 * 16_000 * 8))
+
+    assert link.heard_s == pytest.approx(8.0)

@@ -18,7 +18,6 @@ from websockets.exceptions import ConnectionClosed
 from gateway.app import build_app
 from gateway.client_socket import ClientSocket
 from gateway.personas import InvalidPersona
-from gateway.session import Session
 from gateway.settings import GatewaySettings
 from gateway.store import KeptTurn, open_store
 from shared.app import server_options
@@ -35,10 +34,7 @@ ANSWER = "Hello there, my friend."
 
 async def open_early(house: TestHouse) -> MemoryClient:
     """A session of which nothing but its socket is open yet."""
-    client = MemoryClient()
-    house.clients.append(client)
-    house.tasks.start_soon(Session(ClientSocket(await client.websocket()), house.house).run)
-    return client
+    return await house.call()
 
 
 def said(client: MemoryClient, kind: str) -> list[dict[str, Any]]:
@@ -160,14 +156,17 @@ async def test_a_voice_that_never_says_that_it_stopped_is_left(tmp_path: Path, m
         await house.tts.tally.wait_for("disconnected")
 
 
-async def test_a_voice_that_fails_without_a_word_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_silent", [False, True], ids=["segments come", "nothing comes"])
+async def test_a_voice_that_fails_without_a_word_is_told(is_silent: bool, tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
-        house.tts.outcome, house.tts.pieces = "failed", 0
-        client, _ = await house.open()
+        house.tts.outcome, house.tts.pieces, house.tts.is_silent = "failed", 0, is_silent
+        client, session = await house.open()
         client.send(type="text", text="hello")
         done = await client.see("reply_done")
 
-        assert done["finish_reason"] == "error"
+        assert (done["finish_reason"], done["text"]) == ("error", "")
+        assert [turn["heard_text"] for turn in await house.turns(session)] == [""]
+        assert said(client, "error")[0]["service"] == "tts"
 
 
 @pytest.mark.parametrize("content", ["\ud83d", 5, ["a"], {"a": 1}, True])
@@ -270,7 +269,7 @@ async def serving(house: TestHouse, folder: Path) -> AsyncIterator[tuple[uvicorn
         tasks.start_soon(server._serve)
         while not server.started:
             await checkpoint()
-        app.state.house = replace(app.state.house, llm=house.house.llm)
+        app.state.lobby.house = replace(app.state.lobby.house, llm=house.house.llm)
         yield server, f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         server.should_exit = True
 
@@ -290,8 +289,8 @@ def masked(text: str) -> bytes:
     return bytes([0x81, 0x80 | len(text)]) + b"\0\0\0\0" + text.encode()
 
 
-async def test_a_stop_of_the_server_keeps_the_open_turn(tmp_path: Path) -> None:
-    async with open_house(tmp_path) as house:
+async def test_a_stop_of_the_server_keeps_the_open_turn_where_nobody_can_come_back(tmp_path: Path) -> None:
+    async with open_house(tmp_path, resume_s=0) as house:
         house.tts.pieces = 1_000
         async with serving(house, tmp_path) as (server, address), connect(f"ws://{address}/ws") as connection:
             ready = json.loads(await connection.recv())

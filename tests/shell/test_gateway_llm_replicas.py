@@ -12,7 +12,14 @@ from gateway.core.events import FinishReason
 from gateway.core.replica_choice import Condition
 from gateway.llm_client import MOVES, Delta, LlmClient, Question
 from gateway.replicas import Replicas
-from shared.errors import ContextLengthExceeded, EngineFailed, ParleyError, ServiceTimeout, ServiceUnavailable
+from shared.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    Overloaded,
+    ParleyError,
+    ServiceTimeout,
+    ServiceUnavailable,
+)
 from tests.support.services import Body, sse
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
@@ -206,10 +213,11 @@ async def test_those_that_refuse_wait_for_the_key_of_a_dead_one_and_are_asked_ag
     assert house.asked == ["a", "b", "b"]
 
 
-async def test_those_that_only_refuse_are_asked_once_each() -> None:
-    told = await read(house := House({host: [Answer(status=429)] for host in "ab"}))
+@pytest.mark.parametrize(("status", "failure"), [(429, Overloaded), (503, ServiceUnavailable)])
+async def test_those_that_only_refuse_are_asked_once_each(status: int, failure: type[ParleyError]) -> None:
+    told = await read(house := House({host: [Answer(status=status)] for host in "ab"}))
 
-    assert isinstance(told.failure, ServiceUnavailable)
+    assert isinstance(told.failure, failure)
     assert house.asked == ["a", "b"]
 
 

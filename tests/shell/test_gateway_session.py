@@ -147,7 +147,7 @@ async def test_the_clients_marks_decide_when_an_answer_was_heard(tmp_path: Path)
         ('{"type": "played", "reply_id": "r", "ms": -1}', "invalid_message"),
         ('{"type": "audio_chunk", "audio": "not base64!"}', "invalid_audio"),
         ('{"type": "audio_chunk", "audio": "AAAA"}', "invalid_audio"),
-        ('{"type": "resume", "session_id": "s", "token": "t", "last_seq": 0}', "unsupported"),
+        ('{"type": "resume", "session_id": "s", "token": "t", "last_seq": 0}', "session_not_found"),
         ('{"type": "edit", "turn_id": "t", "text": "x"}', "invalid_message"),
         ('{"type": "edit", "turn_id": "t", "text": " "}', "invalid_message"),
         ('{"type": "text", "text": "' + "x" * 2_000_000 + '"}', "message_too_large"),

@@ -2,14 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from anyio.lowlevel import checkpoint
 
-from gateway.client_socket import ClientSocket
-from gateway.session import Session
 from tests.support.client import MemoryClient
 from tests.support.gateway_house import TestHouse, open_house
 from tests.support.replicas import Ears, Narrator, spoken, started
@@ -23,18 +20,18 @@ ANSWER = "Hello there. How are you? Fine."
 
 @asynccontextmanager
 async def house_of(folder: Path, ears: list[Ears], voices: list[Narrator]) -> AsyncIterator[TestHouse]:
-    async with started(*ears) as asr_url, started(*voices) as tts_url, open_house(folder) as house:
-        settings = house.house.settings.model_copy(update={"asr_url": asr_url, "tts_url": tts_url})
-        house.house = replace(house.house, settings=settings)
+    async with (
+        started(*ears) as asr_url,
+        started(*voices) as tts_url,
+        open_house(folder, asr_url=asr_url, tts_url=tts_url) as house,
+    ):
         house.llm.tokens = [ANSWER[at : at + 5] for at in range(0, len(ANSWER), 5)]
         yield house
 
 
 async def talk(house: TestHouse, speech: bytes) -> MemoryClient:
     """A client that says this, and has been answered."""
-    client = MemoryClient()
-    house.clients.append(client)
-    house.tasks.start_soon(Session(ClientSocket(await client.websocket()), house.house).run)
+    client = await house.call()
     await client.see("ready")
     for at in range(0, len(speech), 640):
         client.send_audio(speech[at : at + 640])

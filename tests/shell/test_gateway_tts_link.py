@@ -10,7 +10,7 @@ import pytest
 from gateway.core.replica_choice import Condition
 from gateway.replicas import Replicas
 from gateway.tts_link import MOVES, Speech, SpokenReply, speak
-from shared.errors import EngineFailed, InvalidMessage, ParleyError, ServiceUnavailable
+from shared.errors import EngineFailed, InvalidMessage, Overloaded, ParleyError, ServiceUnavailable
 from shared.wire import tts
 from tests.support.replicas import CHAR_SAMPLES, Narrator, spoken, started
 
@@ -96,7 +96,7 @@ async def test_text_that_comes_while_the_reply_moves_is_said_once_and_in_order()
     assert (audio, [text for text, _ in segments]) == (spoken(TEXT), SENTENCES)
 
 
-@pytest.mark.parametrize("code", ["overloaded", "service_unavailable"])
+@pytest.mark.parametrize("code", ["overloaded", "too_many_sessions", "service_unavailable"])
 async def test_a_voice_that_takes_no_more_is_passed_over(code: str) -> None:
     full, other = Narrator(refuses=code), Narrator()
     async with started(full, other) as urls:
@@ -131,9 +131,17 @@ async def test_a_single_voice_that_dies_fails_the_reply() -> None:
             await heard_from(url)
 
 
-async def test_a_single_voice_that_takes_no_more_says_so() -> None:
-    async with started(Narrator(refuses="overloaded")) as url:
-        with pytest.raises(ServiceUnavailable, match="not ready"):
+@pytest.mark.parametrize(
+    ("code", "failure", "sentence"),
+    [
+        ("overloaded", Overloaded, "no more answers"),
+        ("too_many_sessions", Overloaded, "no more answers"),
+        ("service_unavailable", ServiceUnavailable, "not ready"),
+    ],
+)
+async def test_a_single_voice_that_takes_no_more_says_so(code: str, failure: type[ParleyError], sentence: str) -> None:
+    async with started(Narrator(refuses=code)) as url:
+        with pytest.raises(failure, match=sentence):
             await heard_from(url)
 
 

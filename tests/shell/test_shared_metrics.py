@@ -13,7 +13,7 @@ pytestmark = pytest.mark.shell
 
 FIGURES: dict[str, Any] = {name: getattr(metrics, name) for name in metrics.__all__ if name != "REGISTRY"}
 FEW = {"service", "code", "what", "stage", "outcome", "kind", "reason", "engine"}
-UNITS = ("_seconds", "_seconds_total", "_total", "_rtf", "_sessions", "_running", "_batch", "_replicas")
+UNITS = ("_seconds", "_seconds_total", "_total", "_rtf", "_sessions", "_running", "_batch", "_replicas", "_level")
 
 
 def test_every_figure_is_exported_by_the_module() -> None:

@@ -39,9 +39,9 @@ class MemoryClient:
     def send_audio(self, pcm: bytes) -> None:
         self._to_gateway.send_nowait({"type": "websocket.receive", "bytes": pcm})
 
-    def leave(self) -> None:
-        """Close the socket from this end."""
-        self._to_gateway.send_nowait({"type": "websocket.disconnect", "code": 1000})
+    def leave(self, code: int = 1000) -> None:
+        """Close the socket from this end; with 1006 it is cut."""
+        self._to_gateway.send_nowait({"type": "websocket.disconnect", "code": code})
 
     def close(self) -> None:
         """The test is over."""

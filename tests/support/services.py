@@ -109,6 +109,10 @@ class FakeTts(Mortal):
     pieces: int = 3
     tally: Tally = field(default_factory=Tally)
     texts: list[str] = field(default_factory=list)
+    starts: list[tts.Start] = field(default_factory=list)
+    refusal: tts.TtsError | None = None  # the answer to each reply that begins,
+    refuses_after: int = 0  # or to its text after so many pieces of it
+    gate: anyio.Semaphore | None = None  # before each text is spoken
     is_silent: bool = False  # takes text and makes nothing, until it is told to end
     is_stuck: bool = False  # takes everything and never answers
     outcome: Literal["completed", "failed"] = "completed"
@@ -132,10 +136,19 @@ class FakeTts(Mortal):
             self.tally.add(message.type)
             if self.is_stuck:
                 continue
-            if isinstance(message, tts.Text):
+            if isinstance(message, tts.Start):
+                self.starts.append(message)
+                if self.refusal is not None and not self.refuses_after:
+                    await connection.send(self.refusal.to_json())
+            elif isinstance(message, tts.Text):
                 self.texts.append(message.delta)
+                if self.refusal is not None and self.refuses_after == index:
+                    await connection.send(self.refusal.to_json())
+                    continue
                 if self.is_silent:
                     continue
+                if self.gate is not None:
+                    await self.gate.acquire()
                 reply_id = message.reply_id
                 segment = tts.SegmentStarted(
                     reply_id=reply_id, index=index, text=message.delta.strip(), start_samples=sent

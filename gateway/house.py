@@ -1,0 +1,29 @@
+"""What all sessions of a gateway share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.llm_client import LlmClient
+from gateway.load import HouseLoad
+from gateway.personas import Persona
+from gateway.settings import GatewaySettings
+from gateway.store import Store
+from gateway.watch import ServiceWatch
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all sessions share."""
+
+    settings: GatewaySettings
+    llm: LlmClient
+    store: Store
+    personas: Mapping[str, Persona]
+    watch: ServiceWatch
+    load: HouseLoad = field(default_factory=HouseLoad)
+
+    @property
+    def journals(self) -> Path | None:
+        """Where sessions are written down; None where none can be resumed."""
+        return self.settings.sessions_dir if self.settings.resume_s else None
