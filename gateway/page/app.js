@@ -8,7 +8,7 @@ import { Microphone } from "./microphone.js";
 import { Picker } from "./personas.js";
 import { Player } from "./player.js";
 import { OUTPUT_RATE, Session } from "./session.js";
-import { explain, sentence } from "./strings.js";
+import { describe, explain, sentence } from "./strings.js";
 import { watchTalking } from "./talk.js";
 import { Transcript } from "./transcript.js";
 import * as view from "./view.js";
@@ -22,6 +22,7 @@ const parley = (window.parley = { state: "connecting", events: [], playedPeak: 0
 const now = {
   hasMet: false, // there was a session before
   isWaiting: false, // an answer is owed
+  isAsking: false, // for a typed turn, of which nothing was heard since
   replyId: "", // the answer that is being given
   sounds: false, // it has sound
   utteranceId: "", // what is being said
@@ -62,30 +63,40 @@ const session = new Session(new URL("ws", document.baseURI.replace(/^http/, "ws"
     player.push(replyId, frame);
     refresh();
   },
-  onLost() {
+  onLost: refresh,
+  onEnded() {
     endReply();
     now.utteranceId = "";
     transcript.abandon();
+    view.showMeans("");
     refresh();
   },
 });
 
 /** What each message means. */
 const on = {
-  async ready() {
+  async ready({ resumed }) {
+    view.clearNotice();
+    if (resumed) {
+      if (now.isAsking) now.isWaiting = false; // nobody knows whether it arrived
+      return;
+    }
     if (now.hasMet) transcript.divide(sentence("divider"));
     now.hasMet = true;
-    view.clearNotice();
     await meetPersonas();
     session.configure(picker.chosen?.id);
   },
   loading({ service }) {
     view.showNotice(sentence("loading", service));
   },
+  degraded(message) {
+    view.showMeans(describe(message));
+  },
   speech_started({ utterance_id: id }) {
     view.clearNotice();
     now.utteranceId = id;
     now.isWaiting = false;
+    now.isAsking = false;
     transcript.listen(id);
   },
   partial(message) {
@@ -101,6 +112,7 @@ const on = {
     now.replyId = id;
     now.sounds = false;
     now.isWaiting = true;
+    now.isAsking = false;
     transcript.beginReply(id);
   },
   token({ reply_id: id, text }) {
@@ -134,6 +146,7 @@ function endReply() {
   now.replyId = "";
   now.sounds = false;
   now.isWaiting = false;
+  now.isAsking = false;
 }
 
 /** @returns {view.State} */
@@ -147,6 +160,7 @@ function currentState() {
 function refresh() {
   parley.state = currentState();
   view.showState(parley.state);
+  view.showStop(now.sounds || now.isWaiting); // also of an answer that goes on while the line is cut
   view.showMicrophone(microphone.isWanted);
   if (!now.sounds && !microphone.isLive) view.showLevel(0);
 }
@@ -177,7 +191,8 @@ function startOver(persona) {
   view.clearNotice();
   view.showPersona(persona);
   transcript.clear(persona);
-  session.configure(persona.id);
+  if (session.isReady) session.configure(persona.id);
+  else session.forget();
   refresh();
 }
 
@@ -194,9 +209,9 @@ async function openMicrophone() {
   refresh();
 }
 
-/** Stop listening; what was being said is said. */
+/** Stop listening; what was being said is said. While the line is cut, that is not known. */
 function closeMicrophone() {
-  if (now.utteranceId) session.commit();
+  if (now.utteranceId || !session.isReady) session.commit();
   microphone.close();
   refresh();
 }
@@ -229,11 +244,14 @@ view.watchTyping((text) => {
   transcript.type(text);
   session.type(text);
   now.isWaiting = true;
+  now.isAsking = true;
   refresh();
   return true;
 });
 document.addEventListener("pointerdown", () => player.unlock());
 document.addEventListener("keydown", () => player.unlock());
+window.addEventListener("pagehide", () => session.leave());
+window.addEventListener("pageshow", ({ persisted }) => persisted && session.connect()); // back from the browser's cache
 
 view.translate();
 refresh();

@@ -22,6 +22,9 @@ const ENGLISH = {
   llm: "The language model",
   tts: "The voice",
   gateway: "Parley",
+  no_hq: "Parley has much to do: answers are kept as they were first spoken.",
+  fast_voice: "Parley has much to do: a simpler voice speaks for now.",
+  text_only: "Parley has much to do: answers come as text for now.",
   blocked: "The browser holds the sound back. Press anywhere to hear the answer.",
   slow: "The line is too slow for your voice. Move closer to the network, or type.",
   personas_absent: "The list of characters did not come. Reload the page to try again.",
@@ -61,6 +64,9 @@ const CHINESE = {
   llm: "语言模型",
   tts: "语音合成",
   gateway: "Parley",
+  no_hq: "现在有点忙，回答暂不重新录制。",
+  fast_voice: "现在有点忙，暂时换用简单一些的声音。",
+  text_only: "现在有点忙，回答暂时只有文字。",
   blocked: "浏览器拦住了声音，点一下页面就能听到回答。",
   slow: "网络太慢，传不了声音。请换个网络，或者打字。",
   personas_absent: "角色列表没有加载出来，请刷新页面。",
@@ -102,6 +108,14 @@ const ERRORS = {
  */
 export function sentence(key, service = "gateway") {
   return TABLE[key].replace("{service}", TABLE[service] ?? service);
+}
+
+/**
+ * With what less Parley does; empty: with nothing less.
+ * @param {{level: string, message: string}} degraded @returns {string}
+ */
+export function describe({ level, message }) {
+  return level === "full" ? "" : (TABLE[level] ?? message);
 }
 
 /** What went wrong and what to do. @param {{code: string, service: string}} error @returns {string} */

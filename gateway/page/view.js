@@ -27,7 +27,11 @@ export function showState(state) {
   document.body.dataset.state = state;
   const label = find("state");
   if (label.textContent !== sentence(state)) label.textContent = sentence(state);
-  stopButton.hidden = state !== "thinking" && state !== "speaking";
+}
+
+/** @param {boolean} canStop whether there is an answer to stop */
+export function showStop(canStop) {
+  stopButton.hidden = !canStop;
 }
 
 /** @param {boolean} isOpen whether the microphone is open, or about to be */
@@ -54,6 +58,12 @@ export function clearNotice(only) {
   if (only && find("notice-text").textContent !== only) return;
   find("notice").hidden = true;
   find("notice-text").textContent = "";
+}
+
+/** @param {string} text with what less Parley does for now; empty: with nothing less */
+export function showMeans(text) {
+  find("means").textContent = text;
+  find("means").hidden = !text;
 }
 
 /** Draw how loud it is. @param {number} rms full scale = 1 */

@@ -110,9 +110,8 @@ def test_the_newest_note_of_a_name_stands() -> None:
 
 
 def test_turns_that_are_not_known_to_be_stored_are_owed() -> None:
-    trace = traced(
-        Noted("ended", {"turn_id": "trn_1"}), Noted("ended", {"turn_id": "trn_2"}), Noted("stored", {"turn_id": "trn_1"})
-    )  # fmt: skip
+    ended = [Noted("ended", {"turn_id": turn_id}) for turn_id in ("trn_1", "trn_2")]
+    trace = traced(*ended, Noted("stored", {"turn_id": "trn_1"}))
 
     assert list(trace.turns) == ["trn_2"]
     assert trace.is_under_way

@@ -2,8 +2,6 @@
 
 import array
 import math
-import os
-import shutil
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from gateway.personas import load_personas
-from tests.support.page_gateway import PATIENCE_S, Line, PageGateway
+from tests.support.page_gateway import FLAGS, Line, PageGateway, faultless_page, find_chromium, wait_for_state
 from tests.support.page_scripts import HOLD_SOUND, RENDER, STOP_INTERVALS, TAP, WATCH_OUTPUT
 
 pytestmark = pytest.mark.e2e
@@ -21,18 +19,6 @@ pytestmark = pytest.mark.e2e
 SPEECH = Path(__file__).parents[1] / "cases" / "speech" / "what_is_the_capital_of_france.wav"
 OUTPUT_RATE = 24_000
 FRAME_BYTES = 640
-FLAGS = [
-    "--no-sandbox",  # where tests run as root, Chromium needs it
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 
 class RunningParley(Protocol):
@@ -44,12 +30,7 @@ class RunningParley(Protocol):
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    found = shutil.which("chromium")
-    if found is None and os.environ.get("CI"):
-        pytest.fail("chromium is not installed")
-    if found is None:
-        pytest.skip("chromium is not installed")
-    return found
+    return find_chromium()
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +48,10 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(locale="en-GB") as context:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_S * 1000)
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(error.message))
-        page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
+def page(browser: Browser, gateway: PageGateway) -> Iterator[Page]:
+    """A page that is closed before its gateway is."""
+    with faultless_page(browser) as page:
         yield page
-    assert faults == []
-
-
-def wait_for_state(page: Page, state: str) -> None:
-    page.wait_for_function("state => window.parley?.state === state", arg=state)
 
 
 def write_microphone(path: Path) -> None:
@@ -341,6 +313,22 @@ def test_an_error_is_said_in_plain_words(page: Page, line: Line, code: str, serv
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
+def test_a_calm_line_says_with_what_less_parley_does(page: Page, line: Line) -> None:
+    words = {
+        "no_hq": "Parley has much to do: answers are kept as they were first spoken.",
+        "fast_voice": "Parley has much to do: a simpler voice speaks for now.",
+        "text_only": "Parley has much to do: answers come as text for now.",
+        "of_tomorrow": "Said by the gateway.",
+    }
+    for level, text in words.items():
+        line.send("degraded", level=level, message="Said by the gateway.")
+        expect(page.locator("#means")).to_have_text(text)
+        expect(page.locator("#means")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    line.send("degraded", level="full", message="Said by the gateway.")
+    expect(page.locator("#means")).to_be_hidden()
+
+
 def test_every_sentence_exists_in_chinese(browser: Browser, gateway: PageGateway) -> None:
     with browser.new_context(locale="zh-CN") as context:
         page = context.new_page()
@@ -394,3 +382,17 @@ def test_a_line_that_is_cut_is_called_again_as_a_new_conversation(page: Page, li
     again.answer("rpl_2", "Good day.", 2_400)
     again.wait_for(type="played", reply_id="rpl_2", ms=100)
     assert again.marks("rpl_1") == []
+
+
+def test_who_leaves_or_reloads_the_page_says_goodbye(page: Page, gateway: PageGateway) -> None:
+    gateway.resume_ms = 30_000
+    line = open_page(page, gateway)
+    page.reload()
+    line.wait_until(lambda: line.close_code)
+    assert line.close_code == 1_000
+    again = gateway.next_line()
+    again.wait_for(type="config")
+    assert again.matching(type="resume") == []
+    page.goto("about:blank")
+    again.wait_until(lambda: again.close_code)
+    assert again.close_code == 1_000
