@@ -9,6 +9,7 @@ import anyio
 from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.staticfiles import StaticFiles
 
+from gateway import retention
 from gateway.client_socket import ClientSocket
 from gateway.house import House
 from gateway.llm_client import LlmClient
@@ -16,6 +17,7 @@ from gateway.load import HouseLoad
 from gateway.lobby import Lobby
 from gateway.personas import InvalidPersona, load_personas
 from gateway.replicas import Replicas
+from gateway.routes import add_routes
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
 from gateway.watch import ServiceWatch
@@ -36,17 +38,20 @@ def build_app(settings: GatewaySettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(settings.database_url))
+            store = await stack.enter_async_context(open_store(settings.store_url, settings.audio_dir))
             services = {name: Replicas(name, urls) for name, urls in _services(settings).items()}
             client = LlmClient(services["llm_service"], settings.connect_timeout_s, settings.first_token_timeout_s)
             llm = await stack.enter_async_context(client.opened())
             readiness.checks["store"] = store.ready
             watch = ServiceWatch(services.values())
-            readiness.checks.update({name: watch.check(name) for name in services})
+            off = {"llm_service": not settings.llm_enabled, "tts_service": not settings.tts_enabled}
+            readiness.checks.update({name: watch.check(name) for name in services if not off.get(name)})
             house = app.state.house = House(settings, llm, store, personas, watch, HouseLoad(settings.ladder_params()))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(watch.run, name="watch")
             tasks.start_soon(house.load.run, name="load")
+            if settings.retention_days:
+                tasks.start_soon(retention.run, store, settings.retention_days, name="retention")
             app.state.lobby = await stack.enter_async_context(Lobby(house).opened())
             yield
             tasks.cancel_scope.cancel()
@@ -54,6 +59,7 @@ def build_app(settings: GatewaySettings) -> FastAPI:
     app = create_app("Parley gateway", readiness, lifespan)
     _add_sockets(app)
     _add_resources(app)
+    add_routes(app)
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
 
@@ -73,13 +79,13 @@ def _add_sockets(app: FastAPI) -> None:
 
     @app.websocket("/ws/{user_id}/{session_id}")
     async def talk_as(websocket: WebSocket, user_id: str, session_id: str) -> None:
-        await _serve(websocket, user_id[:128], "binary")
+        await _serve(websocket, user_id[:128], "binary", session_id)
 
 
-async def _serve(websocket: WebSocket, user_id: str, transport: str) -> None:
+async def _serve(websocket: WebSocket, user_id: str, transport: str, session_id: str = "") -> None:
     await websocket.accept()
     lobby: Lobby = websocket.app.state.lobby
-    await lobby.receive(ClientSocket(websocket), user_id, transport)
+    await lobby.receive(ClientSocket(websocket), user_id, transport, session_id)
 
 
 def _add_resources(app: FastAPI) -> None:

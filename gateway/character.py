@@ -23,7 +23,7 @@ class Character:
 
     def __init__(self, personas: Mapping[str, Persona], settings: GatewaySettings) -> None:
         self._personas = personas
-        self._apologises, self._fast_voice = settings.apologises, settings.fast_voice
+        self._settings = settings
         self.wants = Preferences(personas[settings.default_persona])
         self._next = self.wants.persona
         self.history = History(self.wants.persona.system_prompt, settings.history_max_turns, settings.history_max_chars)
@@ -36,7 +36,12 @@ class Character:
     @property
     def apology(self) -> str:
         """What it says when no answer can be made, in its own language; nothing when it does not apologise."""
-        return apology_in(self.persona.language) if self._apologises else ""
+        return apology_in(self.persona.language) if self._settings.apologises else ""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it does at all: the client may want a transcription alone, the operator no language model."""
+        return self.wants.is_dialogue and self._settings.llm_enabled
 
     @property
     def opening_line(self) -> str:
@@ -76,13 +81,13 @@ class Character:
             request.turn_id,
             request.reply_id,
             question,
-            self.wants.for_speech(request.reply_id, self._fast_voice if level >= Level.FAST_VOICE else ""),
+            self.wants.for_speech(request.reply_id, self._settings.fast_voice if level >= Level.FAST_VOICE else ""),
             request.is_held,
             request.script,
             FinishReason.ERROR if request.user_text else FinishReason.STOP,  # of a script: an apology, an opening line
             begun,
             is_written,
-            is_silent=level is Level.TEXT_ONLY and not (begun and begun.segments),
+            is_silent=not self._settings.tts_enabled or (level is Level.TEXT_ONLY and not (begun and begun.segments)),
         )
 
     def as_fields(self) -> dict[str, Any]:

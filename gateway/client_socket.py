@@ -9,7 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from shared.errors import Overloaded, ParleyError
 from shared.wire import native
-from shared.wire.codec import check_frame
+from shared.wire.codec import check_frame, load_object
 
 SEND_TIMEOUT_S = 10.0
 FAREWELL_S = 1.0
@@ -30,7 +30,7 @@ class ClientSocket:
             return None
         if (audio := event.get("bytes")) is not None:
             return check_frame(audio)
-        return native.CLIENT.decode(event["text"])
+        return native.CLIENT.validate(_asked(load_object(event["text"])))
 
     async def send(self, frame: str | bytes) -> bool:
         """Send a frame; False when the client is gone. Raises Overloaded when it reads nothing for too long.
@@ -57,6 +57,12 @@ class ClientSocket:
         """Close; nothing happens when it is closed already, and a client that reads nothing is not waited for."""
         with anyio.move_on_after(FAREWELL_S, shield=True), suppress(WebSocketDisconnect, RuntimeError):
             await self._websocket.close(code)
+
+
+def _asked(fields: dict[str, Any]) -> dict[str, Any]:
+    """Who spells it `op` and `sampleRate` asks the language model itself: it wants to be written down alone."""
+    is_plain = fields.get("op") == "config" and "sampleRate" in fields and not fields.keys() & {"type", "mode"}
+    return fields | {"mode": "transcription"} if is_plain else fields
 
 
 def _is_goodbye(event: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from gateway.client_socket import ClientSocket
 from gateway.core import actions as do
 from gateway.core import events as on
 from gateway.core.trace import Trace, Voiced
+from gateway.core.transitions import State
 from gateway.house import House
 from gateway.recorder import EndedTurn
 from gateway.session import Session
@@ -41,6 +42,11 @@ class LastingSession(Session):
         self._attendance.place_after(resume)
 
     @property
+    def is_ending(self) -> bool:
+        """Whether it is over, or about to be."""
+        return self._conversation.state is State.CLOSED
+
+    @property
     def is_left(self) -> bool:
         """Whether no client is connected."""
         return not self._attendance.is_there
@@ -62,7 +68,7 @@ class LastingSession(Session):
     def _be_again(self, trace: Trace) -> None:
         """Wish, remember and tell what a session did that was killed."""
         self._character.take_up(trace.wants, trace.history)
-        self._conversation.params = replace(self._conversation.params, replies=self._character.wants.is_dialogue)
+        self._conversation.params = replace(self._conversation.params, replies=self._character.answers)
         self._encoder.seq = trace.seq
         self._encoder.transport = trace.wants.get("transport", self._encoder.transport)
         for message in trace.unsent:
@@ -71,7 +77,7 @@ class LastingSession(Session):
         self._asr.take_up(self._character.for_recogniser(), trace.utterance, trace.spoken, trace.audio_bytes)
 
     def _greet(self) -> None:
-        if self._trace is None:
+        if self._trace is None or not self._trace.seq:
             super()._greet()
 
     def _begin(self, tasks: TaskGroup) -> None:

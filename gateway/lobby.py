@@ -15,10 +15,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from gateway.client_socket import ClientSocket
+from gateway.core.records import Opened
+from gateway.core.trace import Trace
 from gateway.dialects.native import error_of
 from gateway.house import House
 from gateway.journal import SUFFIX, path_of, read
 from gateway.lasting_session import LastingSession
+from gateway.session_journal import TOKEN_BYTES
 from shared import clock, logs, metrics, threads
 from shared.errors import InternalError, ParleyError, SessionNotFound, TooManySessions
 from shared.wire import native
@@ -56,15 +59,21 @@ class Lobby:
         """The open session of this id."""
         return self._sessions.get(session_id)
 
-    async def receive(self, socket: ClientSocket, user_id: str = "local", transport: str = "binary") -> None:
-        """One connection, from its beginning to its end, or a refusal at once."""
+    async def receive(
+        self, socket: ClientSocket, user_id: str = "local", transport: str = "binary", session_id: str = ""
+    ) -> None:
+        """One connection, from its beginning to its end, or a refusal at once.
+
+        A `session_id` that the store knows as this person's, and that nobody is in, becomes the session's own.
+        """
         if self._connections >= self.house.settings.max_sessions:
             full = TooManySessions("Every session is taken.", service="gateway", retry_after_ms=RETRY_AFTER_MS)
             return await socket.fail(full, error_of(full).to_json())
         self._count(+1)
         metrics.SESSIONS.labels("gateway").inc()
         try:
-            await self._attend(socket, self._begin(LastingSession(self.house, user_id, transport)))
+            trace = await self._earlier(user_id, transport, session_id) if session_id else None
+            await self._attend(socket, self._begin(LastingSession(self.house, user_id, transport, trace)))
             await socket.close()
         except Exception:  # the border of a connection: a fault of ours ends it, not the gateway
             log.exception("a connection failed")
@@ -77,6 +86,19 @@ class Lobby:
     def _count(self, more: int) -> None:
         self._connections += more
         self.house.load.note_sessions(self._connections, self.house.settings.max_sessions)
+
+    async def _earlier(self, user_id: str, transport: str, session_id: str) -> Trace | None:
+        """What was said in a session that is begun again by its name."""
+        known = await self.house.store.sessions.get(session_id)
+        path = path_of(self.house.journals, session_id) if self.house.journals else None
+        if known is None or known["user_id"] != user_id or session_id in self._sessions:
+            return None
+        if path is not None:
+            await threads.call(path.unlink, True)
+        turns = [turn for turn in await self.house.store.turns(session_id) or [] if turn["is_current"]]
+        told = [[turn["turn_id"], turn["user_text"], turn["heard_text"]] for turn in turns]
+        opened = Opened(session_id, user_id, secrets.token_urlsafe(TOKEN_BYTES), transport)
+        return Trace(opened, history={"turns": told})
 
     async def _attend(self, socket: ClientSocket, session: LastingSession) -> None:
         """Serve the client in this session, or in the one that it asks for."""
@@ -97,8 +119,20 @@ class Lobby:
                 await session.end()
                 session.discard()
             session, resume = other, asked
-        if session.is_left and (socket.is_goodbye or not self.house.settings.resume_s):
+        if not session.is_left:
+            return
+        if socket.is_goodbye or not self.house.settings.resume_s:
             await session.end()
+        else:
+            await self._bound_waits(session)
+
+    async def _bound_waits(self, left: LastingSession) -> None:
+        """No more sessions wait for their client than can be open: whoever left first is let go."""
+        if left.session_id in self._sessions:
+            self._sessions[left.session_id] = self._sessions.pop(left.session_id)  # the last to leave comes last
+        waiting = [one for one in self._sessions.values() if one.is_left and not one.is_ending]
+        for one in waiting[: -self.house.settings.max_sessions]:
+            await one.end()
 
     def _begin(self, session: LastingSession) -> LastingSession:
         assert self._tasks is not None, "the lobby was not opened"

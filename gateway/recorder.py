@@ -1,7 +1,7 @@
 """Keep each turn that ended, in their order, and only then tell the client that it is done."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.core.actions import CommitTurn
 from gateway.core.events import FinishReason
 from gateway.core.history import History
-from gateway.store import KeptTurn, Store
+from gateway.store import KeptSegment, KeptTurn, Store
 from gateway.timings import TurnTimings
 from shared import clock, metrics
 from shared.errors import InternalError, Overloaded
@@ -39,7 +39,8 @@ class EndedTurn:
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> "EndedTurn":
         """What `as_fields` gave."""
-        plain = fields | {"ended_at": datetime.fromisoformat(fields["ended_at"])}
+        segments = [KeptSegment(**one) for one in fields["segments"]]
+        plain = fields | {"ended_at": datetime.fromisoformat(fields["ended_at"]), "segments": segments}
         return cls(plain.pop("reply_id"), KeptTurn(**plain))
 
 
@@ -61,7 +62,15 @@ class Recorder:
         self._tell = tell
         self._send, self._receive = anyio.create_memory_object_stream[EndedTurn](TURNS_WAITING)
 
-    def commit(self, action: CommitTurn, persona: str, history: History, timings: TurnTimings) -> EndedTurn:
+    def commit(
+        self,
+        action: CommitTurn,
+        persona: str,
+        history: History,
+        timings: TurnTimings,
+        spoken_ms: int = 0,
+        segments: Sequence[KeptSegment] = (),
+    ) -> EndedTurn:
         """Put a turn into the next prompts and queue it for the store; Overloaded when the store stands still."""
         if action.reply_id is not None:
             _remember(action, history)
@@ -76,6 +85,8 @@ class Recorder:
             timings=timings.as_ms(),
             ended_at=clock.today(),
             edits=action.edits,
+            spoken_ms=spoken_ms,
+            segments=[one for one in segments if one.start_ms < action.heard_ms],
         )
         timings.publish()
         metrics.TURNS.labels(action.finish_reason.value).inc()

@@ -24,6 +24,7 @@ from gateway.llm_client import Delta, LlmClient, Question
 from gateway.load import HouseLoad
 from gateway.outbox import AudioFrame, Outbox
 from gateway.replicas import Replicas
+from gateway.store import KeptSegment
 from gateway.text_pace import TextPace
 from gateway.tts_link import Speech, SpokenReply, speak
 from shared import clock, pcm
@@ -176,6 +177,11 @@ class ReplyRun:
             self.playout.end("".join(self._said))
             self._is_all_sent = True
             self._announce_news()
+
+    def told(self) -> list[KeptSegment]:
+        """Its segments that were announced, each with the moment at which it begins."""
+        rate = self.order.speech.sample_rate
+        return [KeptSegment(text, pcm.ms_of(start, rate)) for text, start in self.playout.segments]
 
     def heard(self) -> on.PlayoutMarked:
         """What was heard by now."""

@@ -32,12 +32,12 @@ from gateway.core import events as on
 from gateway.core.actions import ConversationAction
 from gateway.core.conversation import Conversation
 from gateway.core.events import ConversationEvent, Stage, StageFailed
-from gateway.core.load_ladder import Level
 from gateway.core.trace import Trace, Voiced
 from gateway.core.transitions import State
 from gateway.dialects.native import Announcement, Encoder, degraded_of, error_of, message_of
 from gateway.house import House as House
 from gateway.line import Frame
+from gateway.loading import tell_loading
 from gateway.outbox import AudioFrame, Outbox
 from gateway.recorder import Recorder
 from gateway.reply import ReplyRun, Surroundings
@@ -87,13 +87,15 @@ class Session:
         self._timings = TurnTimings(0.0)
         self._told_down = ""  # the service whose failure the client was told of in this turn
         self._speech_ended_s = 0.0
+        self._spoken_ms = 0  # by the person, in this turn
 
     async def run(self) -> None:
         """Until the client has left for good; its last turn is kept before this returns."""
         self._greet()
         try:
-            told = self._house.watch.told(self._note_outage), self._house.load.told(self._note_load)
-            with self._inbox_send, self._inbox, self._recorder, told[0], told[1]:
+            outages = self._house.watch.told(self._note_outage)
+            levels = self._house.load.told(lambda level: self._tell(degraded_of(level)))
+            with self._inbox_send, self._inbox, self._recorder, outages, levels:
                 await self._serve()
         finally:
             self._journal.close(remove=False)
@@ -110,6 +112,7 @@ class Session:
     async def _serve(self) -> None:
         async with anyio.create_task_group() as tasks:
             self._begin(tasks)
+            tasks.start_soon(tell_loading, self._house.watch, self._tell, name="session loading")
             for work in (self._asr.run, self._attendance.end_overrun):
                 tasks.start_soon(self._guard, work, name=f"session {work.__name__}")
             async with anyio.create_task_group() as last_words:
@@ -118,11 +121,6 @@ class Session:
                 self._recorder.close()
                 last_words.cancel_scope.deadline = clock.now_s() + LAST_WORDS_S
             tasks.cancel_scope.cancel()
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether it is over, or about to be."""
-        return self._conversation.state is State.CLOSED
 
     def _note_presence(self) -> None:
         """The client is away: nothing that it is sent is heard, and its time runs. Or it is back."""
@@ -173,7 +171,7 @@ class Session:
         is_another = self._character.take(config)
         if config.audio_out:
             self._encoder.transport = config.audio_out.transport
-        self._conversation.params = replace(self._conversation.params, replies=self._character.wants.is_dialogue)
+        self._conversation.params = replace(self._conversation.params, replies=self._character.answers)
         self._note_wishes()
         if is_another:
             await self._post(on.PersonaChanged(self._character.opening_line))
@@ -194,7 +192,8 @@ class Session:
 
     def _learn_character(self) -> None:
         """The persona apologises in its own language."""
-        self._conversation.params = replace(self._conversation.params, apology=self._character.apology)
+        who = self._character
+        self._conversation.params = replace(self._conversation.params, apology=who.apology, replies=who.answers)
 
     # 2. what was heard ---------------------------------------------------------------------------------------------
 
@@ -215,10 +214,6 @@ class Session:
         stage = OUTAGES.get(service)
         if stage is not None and self._told_down != stage:
             self.refuse(ServiceUnavailable(f"The {service} went away; it is expected back.", service=stage.value))
-
-    def _note_load(self, level: Level) -> None:
-        """Answers that begin from now on do with so much less."""
-        self._tell(degraded_of(level))
 
     # 3. conversation -----------------------------------------------------------------------------------------------
 
@@ -308,7 +303,10 @@ class Session:
 
     def _commit(self, action: do.CommitTurn) -> None:
         character = self._character
-        ended = self._recorder.commit(action, character.persona.id, character.history, self._timings)
+        told = self._reply.told() if self._reply and self._reply.order.reply_id == action.reply_id else []
+        spoken_ms, self._spoken_ms = self._spoken_ms, 0
+        who = character.persona.id, character.history
+        ended = self._recorder.commit(action, *who, self._timings, spoken_ms, told)
         self._journal.remember(character.history.as_fields())
         self._journal.end_turn(ended.as_fields())
         self._timings = TurnTimings(clock.now_s())
@@ -321,8 +319,10 @@ class Session:
             self._told_down = ""
         if isinstance(action, do.AnnounceSpeechStarted | do.AnnounceEdited):
             self._timings = TurnTimings(clock.now_s())  # what an earlier utterance of the turn reached is void
-        elif isinstance(action, do.AnnounceFinal) and self._conversation.state not in UNFIXED:
-            self._timings.reach("final", clock.now_s())
+        elif isinstance(action, do.AnnounceFinal):
+            self._spoken_ms += round(1000 * sum(one.end_s - one.start_s for one in action.segments))
+            if self._conversation.state not in UNFIXED:
+                self._timings.reach("final", clock.now_s())
         self._tell(message_of(action))
 
     # 4. reply ------------------------------------------------------------------------------------------------------

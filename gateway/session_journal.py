@@ -39,8 +39,9 @@ class SessionJournal(Notes):
         self._wants: dict[str, Any] = trace.wants if trace else {}
         self._history: dict[str, Any] = trace.history if trace else {}
         self._unstored = set(trace.turns) if trace else set[str]()
-        if trace is None:
+        if trace is None or not trace.seq:  # nothing was told yet: it begins here
             self._put(opened)
+            self.remember(self._history)
 
     def wish(self, wants: dict[str, Any]) -> None:
         """What the client wishes from now on."""

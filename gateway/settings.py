@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from gateway.core.load_ladder import LadderParams, Level
 from gateway.core.params import ConversationParams
+from gateway.database import address_of, url_of
 from gateway.replicas import urls_in
 from shared.settings import ServiceSettings, state_folder
 
@@ -38,6 +39,27 @@ class GatewaySettings(ServiceSettings):
     )
     database_url: str = Field(
         f"sqlite+aiosqlite:///{state_folder()}/parley.db", description="Where turns are kept (SQLAlchemy URL)."
+    )
+    db_host: str = Field(
+        "", validation_alias=AliasChoices("GATEWAY_DB_HOST", "DB_HOST"), description="A MariaDB in place of that URL."
+    )
+    db_port: int = Field(
+        3306, ge=1, le=65_535, validation_alias=AliasChoices("GATEWAY_DB_PORT", "DB_PORT"), description="Its port."
+    )
+    db_user: str = Field(
+        "parley", validation_alias=AliasChoices("GATEWAY_DB_USER", "DB_USER"), description="Who logs in there."
+    )
+    db_password: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("GATEWAY_DB_PASSWORD", "DB_PASSWORD"),
+        description="Their password.",
+    )
+    db_name: str = Field(
+        "parley", validation_alias=AliasChoices("GATEWAY_DB_NAME", "DB_NAME"), description="The database there."
+    )
+    audio_dir: Path | None = Field(None, description="Folder of kept audio; beside the database unless told.")
+    retention_days: int = Field(
+        0, ge=0, le=36_500, description="Forget conversations whose newest turn is older; 0 keeps them."
     )
     personas_dir: Path = Field(Path(__file__).parent / "personas", description="Folder of persona files.")
     default_persona: str = Field("assistant", description="The persona of a session that names none.")
@@ -102,11 +124,29 @@ class GatewaySettings(ServiceSettings):
         800, ge=100, le=5_000, description="Speech that nobody understands stops a paused answer after so long."
     )
 
+    llm_enabled: bool = Field(
+        True,
+        validation_alias=AliasChoices("GATEWAY_LLM_ENABLED", "LLM_ENABLED"),
+        description="False: nobody answers; what is said is transcribed.",
+    )
+    tts_enabled: bool = Field(
+        True,
+        validation_alias=AliasChoices("GATEWAY_TTS_ENABLED", "TTS_ENABLED"),
+        description="False: answers are shown and not spoken.",
+    )
     apologises: bool = Field(True, description="Say aloud that no answer can be made, when the model fails before one.")
 
     def ladder_params(self) -> LadderParams:
         """What of these the house's load is judged by."""
         return LadderParams(late_sound_s=self.late_speech_ms / 1000, deepest=Level[self.degrades_to.upper()])
+
+    @property
+    def store_url(self) -> str:
+        """Where turns are kept; it shows the password."""
+        if not self.db_host:
+            return self.database_url
+        password = self.db_password.get_secret_value()
+        return url_of("mariadb", self.db_host, self.db_port, self.db_user, password, self.db_name)
 
     def conversation_params(self) -> ConversationParams:
         """What of these the turn machine goes by."""
@@ -117,6 +157,12 @@ class GatewaySettings(ServiceSettings):
             passes_backchannels=self.backchannels,
             backchannel_s=self.backchannel_ms / 1000,
         )
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, value: str) -> str:
+        address_of(value)
+        return value
 
     @field_validator("asr_url", "llm_url", "tts_url")
     @classmethod

@@ -32,6 +32,11 @@ class ServiceWatch:
         self._were_ready: set[str] = set()
         self._listeners: set[Listener] = set()
 
+    @property
+    def names(self) -> list[str]:
+        """The services that are watched."""
+        return list(self._services)
+
     def replicas(self, name: str, urls: str) -> Replicas:
         """The replicas of a service; where it is not watched, those at the URLs, of which nothing is known."""
         return self._services.get(name) or Replicas(name, urls)

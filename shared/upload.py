@@ -24,6 +24,7 @@ class UploadLimits:
     fields_bytes: int  # of everything around the file
     field_bytes: int
     fields: int
+    names: tuple[str, ...] = ("file",)  # that the file may have in the form; the first that is there is meant
 
     def too_large(self) -> MessageTooLarge:
         """The refusal of a longer one."""
@@ -82,8 +83,8 @@ def _limited(scope: Scope, receive: Receive, limits: UploadLimits) -> Receive:
 
 
 def _file(form: FormData, limits: UploadLimits) -> BinaryIO:
-    found = form.get("file")
-    if not isinstance(found, UploadFile):
+    found = next((one for name in limits.names if isinstance(one := form.get(name), UploadFile)), None)
+    if found is None:
         raise InvalidMessage(limits.missing, service=limits.service, param="file")
     if (found.size or 0) > limits.file_bytes:
         raise limits.too_large()

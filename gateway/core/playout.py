@@ -101,6 +101,11 @@ class Playout:
         self._is_ended = True
         self._shown_text = (total_text or "").strip()
 
+    @property
+    def segments(self) -> list[tuple[str, int]]:
+        """The text of each segment, and the sample at which it starts."""
+        return [(segment.text, segment.start_samples) for segment in self._segments]
+
     def heard_samples(self, now: float) -> int:
         if not self._has_marks:
             return self._heard_by_clock(now)

@@ -85,7 +85,7 @@ class Cancel(Message):
 
 
 class Played(Message):
-    """How much of a reply has come out of the speaker: at least each second, and once at its end.
+    """How much of a reply has come out of the speaker: at least each quarter of a second, and once at its end.
 
     From the first mark of a reply on, marks alone decide what was heard of it; without any, the server's clock does.
     """

@@ -26,6 +26,12 @@ def test_it_waits_for_the_client_where_another_one_was() -> None:
     assert playout.heard_ms(101.0) == 2_000
 
 
+def test_its_segments_are_those_that_were_sent_and_those_that_come() -> None:
+    playout = taken_up(0)
+    playout.add_segment("Five.", 1_500)
+    assert playout.segments == [("One two.", 0), ("Three four.", 1_000), ("Five.", 1_500)]
+
+
 def test_it_never_heard_more_than_was_sent() -> None:
     assert taken_up(9_000).heard_ms(10.0) == 1_500
 

@@ -181,3 +181,17 @@ async def test_sessions_without_a_client_take_no_place(tmp_path: Path) -> None:
         second.send(**resume(ready, len(client.events)))
 
         assert (await second.see("ready", lambda event: event["resumed"]))["session_id"] == ready["session_id"]
+
+
+async def test_no_more_sessions_wait_for_their_client_than_can_be_open(tmp_path: Path) -> None:
+    async with open_house(tmp_path, max_sessions=2) as house:
+        left = []
+        for _ in range(4):
+            client, _ = await house.open()
+            left.append((await ready_of(client))["session_id"])
+            client.leave(CUT)
+            await client.closed()
+        await gone(house, left[0])
+        await gone(house, left[1])
+
+        assert [house.lobby.session(one) is not None for one in left] == [False, False, True, True]
