@@ -9,7 +9,7 @@ PY_COSYVOICE := .venv-cosyvoice/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo laws bench-speculation bench-barge-in bench-search check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo laws bench-speculation bench-barge-in bench-search bench-memory check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -99,6 +99,9 @@ bench-barge-in: .venv/dev.stamp  ## speech over an answer: how soon it stops, an
 
 bench-search: .venv/dev.stamp  ## search over 100,000 turns in four scripts
 	@$(PY) -m tests.bench.store_search
+
+bench-memory: .venv/dev.stamp  ## what comes back of earlier talks, how right and how soon; 100,000 memories
+	@$(PY) -m tests.bench.memory
 
 check: lint type docs cover test test-torch test-llama test-cosyvoice  ## exactly what CI runs
 

@@ -11,16 +11,22 @@ from fastapi.staticfiles import StaticFiles
 
 from gateway import retention
 from gateway.client_socket import ClientSocket
+from gateway.embedding_client import EmbeddingClient
 from gateway.house import House
 from gateway.llm_client import LlmClient
 from gateway.load import HouseLoad
 from gateway.lobby import Lobby
+from gateway.meaning import Meaning
+from gateway.memory import PastTalk
+from gateway.memory_store import MemoryStore
 from gateway.personas import InvalidPersona, load_personas
 from gateway.replicas import Replicas
 from gateway.routes import add_routes
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
 from gateway.watch import ServiceWatch
+from gateway.word_memory import open_word_memory
+from shared import metrics
 from shared.app import create_app
 from shared.errors import NotFound
 from shared.health import Readiness
@@ -46,7 +52,9 @@ def build_app(settings: GatewaySettings) -> FastAPI:
             watch = ServiceWatch(services.values())
             off = {"llm_service": not settings.llm_enabled, "tts_service": not settings.tts_enabled}
             readiness.checks.update({name: watch.check(name) for name in services if not off.get(name)})
-            house = app.state.house = House(settings, llm, store, personas, watch, HouseLoad(settings.ladder_params()))
+            memory = await stack.enter_async_context(_memory(settings, services["llm_service"]))
+            load = HouseLoad(settings.ladder_params())
+            house = app.state.house = House(settings, llm, store, personas, watch, load, memory)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(watch.run, name="watch")
             tasks.start_soon(house.load.run, name="load")
@@ -62,6 +70,17 @@ def build_app(settings: GatewaySettings) -> FastAPI:
     add_routes(app)
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
+
+
+@asynccontextmanager
+async def _memory(settings: GatewaySettings, llm: Replicas) -> AsyncIterator[PastTalk | None]:
+    if not settings.memory:
+        yield None
+        return
+    async with open_word_memory(settings.memory_database_url) as words, EmbeddingClient(llm).opened() as embeddings:
+        meaning = Meaning(MemoryStore(settings.milvus_uri, settings.milvus_collection), embeddings)
+        async with PastTalk(words, meaning, lambda outcome: metrics.RECALLS.labels(outcome).inc()).opened() as memory:
+            yield memory
 
 
 def _services(settings: GatewaySettings) -> dict[str, str]:

@@ -69,14 +69,15 @@ class Character:
         self,
         request: RequestReply,
         session_id: str,
-        max_tokens: int,
         level: Level,
-        begun: Voiced | None,
-        is_written: bool,
+        begun: Voiced | None = None,
+        is_written: bool = False,
     ) -> ReplyOrder:
         """What an answer of this character's is made of, at that level of load. What was begun aloud is spoken on."""
         key = f"{session_id}:{request.turn_id}:{request.reply_id}"
-        question = Question(self.history.messages(request.user_text), self.wants.model, max_tokens, key)
+        question = Question(
+            self.history.messages(request.user_text), self.wants.model, self._settings.reply_max_tokens, key
+        )
         return ReplyOrder(
             request.turn_id,
             request.reply_id,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.llm_client import LlmClient
 from gateway.load import HouseLoad
+from gateway.memory import PastTalk
 from gateway.personas import Persona
 from gateway.settings import GatewaySettings
 from gateway.store import Store
@@ -22,6 +23,7 @@ class House:
     personas: Mapping[str, Persona]
     watch: ServiceWatch
     load: HouseLoad = field(default_factory=HouseLoad)
+    memory: PastTalk | None = None
 
     @property
     def journals(self) -> Path | None:

@@ -94,4 +94,6 @@ class LastingSession(Session):
         self._conversation.take_up(trace.standing, voiced.text, clock.now_s())
         if reply is not None:
             asked = do.RequestReply(trace.standing.turn_id, reply.reply_id, reply.prompt, False, reply.script)
-            self._start_reply(asked, tasks, voiced, is_written=reply.is_text_complete)
+            messages = trace.prompt.get("messages") if trace.prompt.get("reply_id") == reply.reply_id else None
+            again = self._replies.make_again(asked, voiced, messages, is_written=reply.is_text_complete)
+            self._start_reply(again, tasks)

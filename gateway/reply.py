@@ -9,7 +9,7 @@ sound is told to the load of the house.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -23,6 +23,7 @@ from gateway.core.trace import Voiced
 from gateway.llm_client import Delta, LlmClient, Question
 from gateway.load import HouseLoad
 from gateway.outbox import AudioFrame, Outbox
+from gateway.recall_run import RecallRun
 from gateway.replicas import Replicas
 from gateway.store import KeptSegment
 from gateway.text_pace import TextPace
@@ -55,6 +56,7 @@ class ReplyOrder:
     begun: Voiced | None = None  # by another gateway, which was killed: all that was sent of it
     is_written: bool = False  # the text of that is complete
     is_silent: bool = False  # shown and not spoken
+    recall: RecallRun | None = None  # what was said in earlier sessions is being looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Surroundings:
     post: Post
     refuse: Callable[[ParleyError], None]  # told to the client; the reply goes on
     load: HouseLoad
+    note_asked: Callable[[str, Question], None]  # the question as it is asked, before it is
 
 
 class ReplyRun:
@@ -224,8 +227,9 @@ class ReplyRun:
                 await thoughts.send(Delta(rest))
             return await thoughts.send(Delta(finish_reason=self.order.script_ends))
         finish_reason = FinishReason.STOP
+        question = await self._question()
         self._first_word.begin()
-        async with self._around.llm.answer(self.order.question, told) as deltas:
+        async with self._around.llm.answer(question, told) as deltas:
             async for delta in deltas:
                 finish_reason = delta.finish_reason or finish_reason
                 if delta.text:
@@ -233,6 +237,15 @@ class ReplyRun:
                     self._first_word.end()
                     await thoughts.send(Delta(delta.text))
         await thoughts.send(Delta(finish_reason=finish_reason))
+
+    async def _question(self) -> Question:
+        """With what the person said earlier, if that was found in time: the wait for it is bounded."""
+        question, recall = self.order.question, self.order.recall
+        if recall is None:
+            return question
+        asked = replace(question, messages=(await recall.result()).told_in(question.messages))
+        self._around.note_asked(self.order.reply_id, asked)
+        return asked
 
     async def _tell(self, thoughts: MemoryObjectReceiveStream[Delta]) -> None:
         """Hand the answer on, no further ahead of its voice than the pace allows."""

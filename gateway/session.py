@@ -32,7 +32,7 @@ from gateway.core import events as on
 from gateway.core.actions import ConversationAction
 from gateway.core.conversation import Conversation
 from gateway.core.events import ConversationEvent, Stage, StageFailed
-from gateway.core.trace import Trace, Voiced
+from gateway.core.trace import Trace
 from gateway.core.transitions import State
 from gateway.dialects.native import Announcement, Encoder, degraded_of, error_of, message_of
 from gateway.house import House as House
@@ -40,7 +40,8 @@ from gateway.line import Frame
 from gateway.loading import tell_loading
 from gateway.outbox import AudioFrame, Outbox
 from gateway.recorder import Recorder
-from gateway.reply import ReplyRun, Surroundings
+from gateway.reply import ReplyRun
+from gateway.reply_maker import ReplyMaker
 from gateway.session_journal import SessionJournal
 from gateway.timings import TurnTimings
 from shared import clock, ids, metrics, pcm
@@ -73,6 +74,7 @@ class Session:
         self._attendance = Attendance(
             self._outbox, self._journal, self._encoder, settings, self._note_sent, self._note_presence
         )
+        self._replies = ReplyMaker(house, self._character, self._journal, self._outbox, self._post, self.refuse)
         self._recorder = Recorder(house.store, self.session_id, opened.user_id, self._tell, self._journal.store_turn)
         self._inbox_send, self._inbox = anyio.create_memory_object_stream[ConversationEvent](INBOX_EVENTS)
         self._learn_character()
@@ -270,7 +272,7 @@ class Session:
     def _perform(self, action: ConversationAction, tasks: TaskGroup) -> None:
         match action:
             case do.RequestReply():
-                self._start_reply(action, tasks)
+                self._start_reply(self._replies.make(action), tasks)
             case do.ReleaseReply():
                 metrics.HELD_REPLIES.labels("released").inc()
                 self._current.release()
@@ -309,6 +311,9 @@ class Session:
         ended = self._recorder.commit(action, *who, self._timings, spoken_ms, told)
         self._journal.remember(character.history.as_fields())
         self._journal.end_turn(ended.as_fields())
+        if self._house.memory:
+            user_id = self._journal.opened.user_id
+            self._house.memory.remember(user_id, self.session_id, action.turn_id, action.user_text, action.edits)
         self._timings = TurnTimings(clock.now_s())
 
     def _announce(self, action: Announcement) -> None:
@@ -332,29 +337,15 @@ class Session:
         assert self._reply is not None, "the conversation named a reply that was never requested"
         return self._reply
 
-    def _start_reply(
-        self, request: do.RequestReply, tasks: TaskGroup, begun: Voiced | None = None, *, is_written: bool = False
-    ) -> None:
-        settings, load = self._house.settings, self._house.load
-        limit = settings.reply_max_tokens
-        order = self._character.order(request, self.session_id, limit, load.level, begun, is_written)
-        around = Surroundings(
-            self._house.llm,
-            self._house.watch.replicas("tts_service", settings.tts_url),
-            settings.connect_timeout_s,
-            settings.lead_ms,
-            self._outbox,
-            self._post,
-            self.refuse,
-            load,
-        )
-        self._reply = ReplyRun(order, around)
-        if not self._attendance.is_there:
-            self._reply.leave()
-        elif begun is not None:
-            self._reply.come_back()
+    def _start_reply(self, reply: ReplyRun, tasks: TaskGroup) -> None:
+        """It is heard only while the client is there."""
+        self._reply = reply
+        if self._attendance.is_there:
+            reply.come_back()
+        else:
+            reply.leave()
         self._timings.forget_answer()
-        tasks.start_soon(self._reply.run, name=f"reply {request.reply_id}")
+        tasks.start_soon(reply.run, name=f"reply {reply.order.reply_id}")
 
     def _cancel_reply(self, reply_id: str) -> None:
         if self._current.is_released:

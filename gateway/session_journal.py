@@ -5,6 +5,7 @@ leaves, so that a client never knows more than the journal.
 """
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,10 @@ class SessionJournal(Notes):
         """What the next prompt remembers from now on."""
         self._history = history
         self._put(Noted("history", history))
+
+    def recall(self, reply_id: str, messages: Sequence[dict[str, str]]) -> None:
+        """An answer is asked for with these messages: who asks for it again must ask the same."""
+        self._put(Noted("prompt", {"reply_id": reply_id, "messages": list(messages)}))
 
     def mark(self, reply_id: str, ms: int) -> None:
         """So much of an answer was heard."""

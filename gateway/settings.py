@@ -57,6 +57,33 @@ class GatewaySettings(ServiceSettings):
     db_name: str = Field(
         "parley", validation_alias=AliasChoices("GATEWAY_DB_NAME", "DB_NAME"), description="The database there."
     )
+    memory: bool = Field(
+        True, description="What a person said in earlier sessions comes back when a question needs it."
+    )
+    memory_database_url: str = Field(
+        f"sqlite+aiosqlite:///{state_folder()}/memory.db", description="Where memories are kept (SQLAlchemy URL)."
+    )
+    milvus_path: Path = Field(
+        state_folder() / "memory-vectors.db", description="Folder of their vectors, held by one gateway at a time."
+    )
+    milvus_host: str = Field(
+        "",
+        validation_alias=AliasChoices("GATEWAY_MILVUS_HOST", "MILVUS_HOST"),
+        description="A Milvus in place of that folder.",
+    )
+    milvus_port: int = Field(
+        19_530,
+        ge=1,
+        le=65_535,
+        validation_alias=AliasChoices("GATEWAY_MILVUS_PORT", "MILVUS_PORT"),
+        description="Its port.",
+    )
+    milvus_collection: str = Field(
+        "voice_conversations",
+        pattern=r"^[A-Za-z_]\w{0,120}$",
+        validation_alias=AliasChoices("GATEWAY_MILVUS_COLLECTION", "MILVUS_COLLECTION"),
+        description="The collection of vectors.",
+    )
     audio_dir: Path | None = Field(None, description="Folder of kept audio; beside the database unless told.")
     retention_days: int = Field(
         0, ge=0, le=36_500, description="Forget conversations whose newest turn is older; 0 keeps them."
@@ -148,6 +175,11 @@ class GatewaySettings(ServiceSettings):
         password = self.db_password.get_secret_value()
         return url_of("mariadb", self.db_host, self.db_port, self.db_user, password, self.db_name)
 
+    @property
+    def milvus_uri(self) -> str:
+        """Where vectors are kept."""
+        return f"http://{self.milvus_host}:{self.milvus_port}" if self.milvus_host else str(self.milvus_path)
+
     def conversation_params(self) -> ConversationParams:
         """What of these the turn machine goes by."""
         return ConversationParams(
@@ -158,7 +190,7 @@ class GatewaySettings(ServiceSettings):
             backchannel_s=self.backchannel_ms / 1000,
         )
 
-    @field_validator("database_url")
+    @field_validator("database_url", "memory_database_url")
     @classmethod
     def _check_database(cls, value: str) -> str:
         address_of(value)

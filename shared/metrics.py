@@ -29,6 +29,12 @@ RESUMES = Counter(
     "Sessions that were asked for after a cut: live, restored from what was written down, refused.",
     ["outcome"],
 )
+RECALLS = Counter(
+    "parley_recalls_total",
+    "Searches for what was said in earlier sessions: found, empty, part (only by words in time), late, busy; and what "
+    "could not be kept or searched: dropped, failed.",
+    ["outcome"],
+)
 WASTED_TOKENS = Counter(
     "parley_wasted_tokens_total",
     "Pieces of text that a language model sent of speculative replies that were withdrawn.",

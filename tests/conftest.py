@@ -12,6 +12,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
+os.environ.setdefault("GATEWAY_MEMORY", "false")  # one gateway holds a memory at a time; tests of it open their own
+
 ROOMS = {"core", "contract", "shell", "service", "e2e", "docs"}
 
 

@@ -42,6 +42,7 @@ class Trace:
     standing: Standing = field(default_factory=Standing)
     wants: Fields = field(default_factory=dict)
     history: Fields = field(default_factory=dict)
+    prompt: Fields = field(default_factory=dict)  # of the newest answer that was asked for with what was recalled
     turns: dict[str, Fields] = field(default_factory=dict)  # that ended and are not known to be in the store
     voiced: Voiced = field(default_factory=Voiced)
     utterance: Fields = field(default_factory=dict)  # empty: nobody speaks
@@ -111,20 +112,24 @@ class Trace:
                 self.wants = fields
             case "history":
                 self.history = fields
+            case "prompt":
+                self.prompt = fields
             case "ended":
                 self.turns[fields["turn_id"]] = fields
             case "stored":
                 self.turns.pop(fields["turn_id"], None)
-            case "heard":
-                if fields["reply_id"] == self.voiced.reply_id:
-                    self.voiced.heard_ms = max(self.voiced.heard_ms, fields["ms"])
-            case "utterance":
-                self.utterance, self.spoken = fields, []
-                self.audio_bytes = fields["audio_bytes"]
+            case _:
+                self._note_sound(name, fields)
+
+    def _note_sound(self, name: str, fields: Fields) -> None:
+        """What was heard of an answer, and what is being said."""
+        match name:
+            case "heard" if fields["reply_id"] == self.voiced.reply_id:
+                self.voiced.heard_ms = max(self.voiced.heard_ms, fields["ms"])
             case "asked":
                 self.spoken.append(fields)
             case "owed":
                 self.utterance = self.utterance | fields
-            case "silence":
-                self.utterance, self.spoken = {}, []
+            case "utterance" | "silence":
+                self.utterance, self.spoken = fields if name == "utterance" else {}, []
                 self.audio_bytes = fields["audio_bytes"]

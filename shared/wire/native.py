@@ -295,13 +295,13 @@ class Pong(Message):
 
 ClientMessage = Config | AudioChunk | TextInput | Commit | Clear | Cancel | Played | Edit | Resume | Ping
 ServerMessage = (
-    Ready | Loading | Degraded | SpeechStarted | Partial | Final | TurnEdited | ReplyStarted | Token | SegmentStarted | ReplyDone
-    | ReplyPaused | ReplyResumed | Interrupted | HqAudio | Error | Pong
+    Ready | Loading | Degraded | SpeechStarted | Partial | Final | TurnEdited | ReplyStarted | Token | SegmentStarted
+    | ReplyDone | ReplyPaused | ReplyResumed | Interrupted | HqAudio | Error | Pong
 )  # fmt: skip
 CLIENT: Codec[ClientMessage] = Codec([Config, AudioChunk, TextInput, Commit, Clear, Cancel, Played, Edit, Resume, Ping])
 SERVER: Codec[ServerMessage] = Codec(
     [
-        Ready, Loading, Degraded, SpeechStarted, Partial, Final, TurnEdited, ReplyStarted, Token, SegmentStarted, ReplyDone,
-        ReplyPaused, ReplyResumed, Interrupted, HqAudio, Error, Pong,
+        Ready, Loading, Degraded, SpeechStarted, Partial, Final, TurnEdited, ReplyStarted, Token, SegmentStarted,
+        ReplyDone, ReplyPaused, ReplyResumed, Interrupted, HqAudio, Error, Pong,
     ]
 )  # fmt: skip

@@ -1,0 +1,61 @@
+"""Replies as a session asks for them: what each is made of, and what is around it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gateway.character import Character
+from gateway.core.actions import RequestReply
+from gateway.core.trace import Voiced
+from gateway.house import House
+from gateway.outbox import Outbox
+from gateway.reply import Post, ReplyRun, Surroundings
+from gateway.session_journal import SessionJournal
+from shared.errors import ParleyError
+
+
+class ReplyMaker:
+    """Makes the replies of one session."""
+
+    def __init__(
+        self,
+        house: House,
+        character: Character,
+        journal: SessionJournal,
+        outbox: Outbox,
+        post: Post,
+        refuse: Callable[[ParleyError], None],
+    ) -> None:
+        self._house = house
+        self._character = character
+        self._journal = journal
+        settings = house.settings
+        self._around = Surroundings(
+            house.llm,
+            house.watch.replicas("tts_service", settings.tts_url),
+            settings.connect_timeout_s,
+            settings.lead_ms,
+            outbox,
+            post,
+            refuse,
+            house.load,
+            lambda reply_id, question: journal.recall(reply_id, question.messages),
+        )
+
+    def make(self, request: RequestReply) -> ReplyRun:
+        """A reply; what the person said in earlier sessions is looked for meanwhile."""
+        order = self._character.order(request, self._journal.opened.session_id, self._house.load.level)
+        if self._house.memory and not request.script:
+            opened = self._journal.opened
+            recall = self._house.memory.begin(opened.user_id, request.user_text, opened.session_id)
+            order = replace(order, recall=recall)
+        return ReplyRun(order, self._around)
+
+    def make_again(
+        self, request: RequestReply, begun: Voiced, messages: Sequence[dict[str, str]] | None, *, is_written: bool
+    ) -> ReplyRun:
+        """The rest of a reply that another gateway had begun, asked with just these messages if they are known."""
+        level, session_id = self._house.load.level, self._journal.opened.session_id
+        order = self._character.order(request, session_id, level, begun, is_written)
+        if messages is not None:
+            order = replace(order, question=replace(order.question, messages=messages))
+        return ReplyRun(order, self._around)
