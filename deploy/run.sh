@@ -11,6 +11,9 @@ export GATEWAY_TTS_URL="${GATEWAY_TTS_URL:-ws://127.0.0.1:$TTS_PORT}"
 export PARLEY_VAR="${PARLEY_VAR:-$PWD/var}" PARLEY_PYTHON="$python" PARLEY_USER
 PARLEY_USER=$(id -un)
 export GATEWAY_DATABASE_URL="${GATEWAY_DATABASE_URL:-sqlite+aiosqlite:///$PARLEY_VAR/parley.db}"
+export GATEWAY_SESSIONS_DIR="${GATEWAY_SESSIONS_DIR:-$PARLEY_VAR/sessions}"
+export GATEWAY_MEMORY_DATABASE_URL="${GATEWAY_MEMORY_DATABASE_URL:-sqlite+aiosqlite:///$PARLEY_VAR/memory.db}"
+export GATEWAY_MILVUS_PATH="${GATEWAY_MILVUS_PATH:-$PARLEY_VAR/memory-vectors.db}"
 PARLEY_ASR_PYTHON=$python
 [ "${ASR_ENGINE:-}" != funasr ] || PARLEY_ASR_PYTHON=$PWD/.venv-torch/bin/python
 export PARLEY_ASR_PYTHON

@@ -1,6 +1,7 @@
 """Profiles, markers and the event loop: what every test shares."""
 
 import os
+import tempfile
 
 import hypothesis
 import pytest
@@ -13,6 +14,8 @@ hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 os.environ.setdefault("GATEWAY_MEMORY", "false")  # one gateway holds a memory at a time; tests of it open their own
+JOURNALS = tempfile.TemporaryDirectory(prefix="parley-journals-")  # of gateways whose test names no folder
+os.environ.setdefault("GATEWAY_SESSIONS_DIR", JOURNALS.name)
 
 ROOMS = {"core", "contract", "shell", "service", "e2e", "docs"}
 
