@@ -89,16 +89,17 @@ async def _lines(house: House, user_id: str) -> AsyncIterator[bytes]:
             for name, value in record.items()
         }
         yield json.dumps(told, ensure_ascii=False).encode() + b"\n"
+    for memory in await house.memory.all_of(user_id) if house.memory else []:
+        yield json.dumps({"kind": "memory", **memory}, ensure_ascii=False).encode() + b"\n"
 
 
 async def _forget_in_memory(house: House, user_id: str, conversation_id: str | None = None) -> None:
     """What is remembered goes before what it was made of, so that it can be asked for again."""
-    memory = getattr(house, "memory", None)
     try:
-        if memory is not None and conversation_id is None:
-            await memory.forget(user_id)
-        elif memory is not None:
-            await memory.forget_conversation(user_id, conversation_id)
+        if house.memory and conversation_id is None:
+            await house.memory.forget(user_id)
+        elif house.memory and conversation_id is not None:
+            await house.memory.forget_conversation(user_id, conversation_id)
     except MemoryUnavailable:
         message = "What is remembered cannot be reached; ask again."
         raise ServiceUnavailable(message, service="gateway", retry_after_ms=RETRY_AFTER_MS) from None

@@ -110,8 +110,8 @@ async def _state(house: House, service: Service, good: str) -> str:
 async def _parts(house: House) -> dict[str, Any]:
     """Live is whoever answers this; `degraded` while something that is needed is missing."""
     checks: dict[str, Check] = {"database": house.store.ready}
-    if memory := getattr(house, "memory", None):
-        checks["milvus"] = memory.ready
+    if house.memory:
+        checks["milvus"] = house.memory.ready
     states = await Readiness(checks).report()
     services = {service.name: await _state(house, service, READY) for service in (ASR, LLM, TTS)}
     is_whole = states["database"] == READY and {*services.values()} <= {READY, "off"}

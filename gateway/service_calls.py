@@ -129,7 +129,8 @@ def replicas_of(house: House, service: Service) -> Replicas:
 
 def is_on(house: House, service: Service) -> bool:
     """Whether the operator lets the gateway use a service at all."""
-    return bool(getattr(house.settings, f"{service.short}_enabled", True))
+    settings = house.settings
+    return {LLM: settings.llm_enabled, TTS: settings.tts_enabled}.get(service, True)
 
 
 def check_on(house: House, service: Service) -> None:

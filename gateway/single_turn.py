@@ -189,14 +189,20 @@ class SingleTurn:
         except (SQLAlchemyError, OSError):
             log.exception("a turn could not be kept", extra={"turn_id": self.turn_id})
             return InternalError("This turn could not be kept.", service="gateway")
+        if self._house.memory:
+            self._house.memory.remember(self._user_id, self.conversation_id, self.turn_id, self.user_text)
         return None
 
     # The answer's text
 
     async def _texts(self) -> AsyncIterator[str]:
         """The pieces of the answer, each of which counts as given out."""
+        messages = self._history.messages(self.user_text)
+        if self._house.memory:
+            recalled = await self._house.memory.recall(self._user_id, self.user_text, besides=self.conversation_id)
+            messages = recalled.told_in(messages)
         question = Question(
-            self._history.messages(self.user_text),
+            messages,
             None,
             self._house.settings.reply_max_tokens,
             f"{self.conversation_id}:{self.turn_id}:{self._reply_id}",
