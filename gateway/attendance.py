@@ -54,6 +54,7 @@ class Attendance:
         self._note_sent = note_sent
         self._note_change = note_change
         self._line: Line | None = None
+        self._place = Place()  # where its writer is
         self._away_until_s = clock.now_s() + max(FIRST_LINE_S, settings.resume_s)
 
     @property
@@ -78,7 +79,8 @@ class Attendance:
         With `resume` it is sent what it missed first. Raises InvalidMessage when that is not kept (any more). Another
         connection of the same client is hung up on. A cancel leaves the session without a client.
         """
-        place = Place() if resume is None else self.place_after(resume)
+        place = self._place if resume is None else self.place_after(resume)
+        self._place = place
         self.hang_up()
         line = self._line = Line(socket, take)
         try:
@@ -141,8 +143,8 @@ class Attendance:
             frame = self._journal.replay.frame(place)
             if frame is None:
                 frame = self._let_out(await self._outbox.take())
-            place = Place(place.at + 1)
             is_open = await socket.send(frame)
+            place = self._place = Place(place.at + 1)
 
     def _let_out(self, item: Message | AudioFrame) -> Frame:
         """The frame that this is, which counts as sent from here on."""

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 from sqlalchemy import URL, Connection, Insert, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ DRIVERS = {
     "postgresql": "postgresql+asyncpg",
 }
 ATTEMPTS = 5
+LIMIT_S = 20.0  # of one transaction
 GIVEN_UP = {1213, 1205, 1020}  # MariaDB: a deadlock, a wait too long, a row that another one changed
 GIVEN_UP_STATES = {"40001", "40P01"}  # PostgreSQL: the same
 
@@ -61,11 +63,30 @@ async def connected(address: URL) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One transaction, which a cancel waits for."""
+    with anyio.fail_after(LIMIT_S, shield=True):
+        async with engine.begin() as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def look(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """The same, without any change."""
+    with anyio.fail_after(LIMIT_S, shield=True):
+        async with engine.connect() as connection:
+            yield connection
+
+
 async def written(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
-    """What one transaction returns; `work` may run again. A cancel before its commit keeps nothing of it."""
+    """What one transaction returns; `work` may run again. A cancel waits for it: drivers do not bear to be cut in one.
+
+    TimeoutError when the database stands still.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            async with engine.begin() as connection:
+            async with transaction(engine) as connection:
                 return await connection.run_sync(work)
         except DBAPIError as failure:
             if attempt == ATTEMPTS or not _is_given_up(failure):
@@ -74,8 +95,8 @@ async def written(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
 
 
 async def found(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
-    """What one look at the database returns; it changes nothing."""
-    async with engine.connect() as connection:
+    """What one look at the database returns; it changes nothing. A cancel waits for it, as above."""
+    async with look(engine) as connection:
         return await connection.run_sync(work)
 
 

@@ -3,9 +3,11 @@
 One file a session, of records with their length and a checksum in front. What is put in between two calls of `write`
 reaches the file in one step; a torn end is passed over. The file is not synced: it survives the end of the process, not
 that of the machine. It holds speech and text as the store does, only its owner may read it, and it is removed with the
-session. A disk that takes no more ends the writing, not the session.
+session. A disk that takes no more ends the writing, not the session. Several gateways may share the folder: a journal
+that one of them writes is locked.
 """
 
+import fcntl
 import logging
 import os
 import zlib
@@ -36,7 +38,12 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed, or its gateway is gone
             self.bytes = os.fstat(self._file).st_size
+            whole = sum(_FRONT + len(body) for body, _ in _records(path.read_bytes())) if self.bytes else 0
+            if whole < self.bytes:  # what is written behind a torn record would never be read
+                os.ftruncate(self._file, whole)
+                self.bytes = whole
         except OSError:
             self._give_up()
 
@@ -64,12 +71,15 @@ class Journal:
             return
         newer = self._path.with_suffix(".new")
         try:
-            newer.write_bytes(b"".join(map(_framed, records)))
-            newer.chmod(0o600)
+            newer.unlink(missing_ok=True)
+            with open(os.open(newer, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(b"".join(map(_framed, records)))
             newer.replace(self._path)
         except OSError:
             return self._give_up()
+        self._waiting = []
         os.close(self._file)
+        self._file = None
         self._open(self._path)
 
     def close(self, *, remove: bool) -> None:
@@ -93,6 +103,16 @@ def path_of(folder: Path, session_id: str) -> Path | None:
     return folder / f"{session_id}{SUFFIX}" if session_id.replace("_", "").isalnum() else None
 
 
+def is_held(path: Path) -> bool:
+    """Whether a gateway writes there now."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as failure:
+        return not isinstance(failure, FileNotFoundError)
+    return False
+
+
 def read(path: Path) -> Trace | None:
     """What stands at the end of a journal; None when there is none, or it has no head. For a thread."""
     try:
@@ -100,7 +120,7 @@ def read(path: Path) -> Trace | None:
     except OSError:
         return None
     trace = Trace()
-    for record in _records(content):
+    for _, record in _records(content):
         trace.take(record)
     return trace if trace.opened else None
 
@@ -110,16 +130,16 @@ def _framed(record: Record) -> bytes:
     return len(content).to_bytes(4) + zlib.crc32(content).to_bytes(4) + content
 
 
-def _records(content: bytes) -> Iterator[Record]:
-    """Up to the first that is torn."""
+def _records(content: bytes) -> Iterator[tuple[bytes, Record]]:
+    """Each with its bytes, up to the first that is torn."""
     at = 0
     while at + _FRONT <= len(content):
         length = int.from_bytes(content[at : at + 4])
         body = content[at + _FRONT : at + _FRONT + length]
-        if zlib.crc32(body).to_bytes(4) != content[at + 4 : at + _FRONT]:
+        if len(body) < length or zlib.crc32(body).to_bytes(4) != content[at + 4 : at + _FRONT]:
             return
         record = decode(body)
         if record is None:
             return
-        yield record
+        yield body, record
         at += _FRONT + length

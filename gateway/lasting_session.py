@@ -12,8 +12,10 @@ from anyio.abc import TaskGroup
 from gateway.client_socket import ClientSocket
 from gateway.core import actions as do
 from gateway.core import events as on
+from gateway.core.load_ladder import Level
 from gateway.core.trace import Trace, Voiced
 from gateway.core.transitions import State
+from gateway.dialects.native import degraded_of
 from gateway.house import House
 from gateway.recorder import EndedTurn
 from gateway.session import Session
@@ -30,6 +32,7 @@ class LastingSession(Session):
     ) -> None:
         super().__init__(house, user_id, transport, trace)
         self._trace = trace
+        self._is_left_for_good = False
         if trace is not None:
             self._be_again(trace)
 
@@ -44,7 +47,12 @@ class LastingSession(Session):
     @property
     def is_ending(self) -> bool:
         """Whether it is over, or about to be."""
-        return self._conversation.state is State.CLOSED
+        return self._is_left_for_good or self._over.is_set() or self._conversation.state is State.CLOSED
+
+    @property
+    def is_named(self) -> bool:
+        """Whether its client knows it by its name alone."""
+        return self._journal.opened.is_named
 
     @property
     def is_left(self) -> bool:
@@ -58,6 +66,7 @@ class LastingSession(Session):
     async def end(self) -> None:
         """The client will not come back; returns when its last turn is kept."""
         if not self.is_ending:
+            self._is_left_for_good = True
             await self._post(on.Disconnected())
         await self._over.wait()
 
@@ -79,6 +88,8 @@ class LastingSession(Session):
     def _greet(self) -> None:
         if self._trace is None or not self._trace.seq:
             super()._greet()
+        elif self._trace.level != "full" and self._house.load.level is Level.FULL:
+            self._tell(degraded_of(Level.FULL))
 
     def _begin(self, tasks: TaskGroup) -> None:
         if self._trace is not None:
@@ -94,6 +105,7 @@ class LastingSession(Session):
         self._conversation.take_up(trace.standing, voiced.text, clock.now_s())
         if reply is not None:
             asked = do.RequestReply(trace.standing.turn_id, reply.reply_id, reply.prompt, False, reply.script)
-            messages = trace.prompt.get("messages") if trace.prompt.get("reply_id") == reply.reply_id else None
-            again = self._replies.make_again(asked, voiced, messages, is_written=reply.is_text_complete)
+            if reply.is_paused:
+                self._tell(native.ReplyResumed(turn_id=trace.standing.turn_id, reply_id=reply.reply_id))
+            again = self._replies.make_again(asked, voiced, trace, is_written=reply.is_text_complete)
             self._start_reply(again, tasks)

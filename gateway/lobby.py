@@ -7,20 +7,23 @@ that was begun stays. A session without a client takes no place: only connection
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.client_socket import ClientSocket
 from gateway.core.records import Opened
 from gateway.core.trace import Trace
 from gateway.dialects.native import error_of
 from gateway.house import House
-from gateway.journal import SUFFIX, path_of, read
+from gateway.journal import SUFFIX, is_held, path_of, read
 from gateway.lasting_session import LastingSession
+from gateway.session import LAST_WORDS_S
 from gateway.session_journal import TOKEN_BYTES
 from shared import clock, logs, metrics, threads
 from shared.errors import InternalError, ParleyError, SessionNotFound, TooManySessions
@@ -28,7 +31,7 @@ from shared.wire import native
 
 RETRY_AFTER_MS = 2_000
 SWEEP_S = 15.0
-TAKEN_OVER = 1001  # the close code of a connection whose session went on over another one
+NORMAL, TAKEN_OVER = 1000, 1001  # close codes; the second, when the session went on over another connection
 log = logging.getLogger(__name__)
 
 
@@ -72,9 +75,9 @@ class Lobby:
         self._count(+1)
         metrics.SESSIONS.labels("gateway").inc()
         try:
-            trace = await self._earlier(user_id, transport, session_id) if session_id else None
-            await self._attend(socket, self._begin(LastingSession(self.house, user_id, transport, trace)))
-            await socket.close()
+            session = await self._earlier(user_id, transport, session_id) if session_id else None
+            session = session or self._begin(LastingSession(self.house, user_id, transport))
+            await socket.close(await self._attend(socket, session))
         except Exception:  # the border of a connection: a fault of ours ends it, not the gateway
             log.exception("a connection failed")
             fault = InternalError("Something went wrong on our side.", service="gateway")
@@ -87,21 +90,36 @@ class Lobby:
         self._connections += more
         self.house.load.note_sessions(self._connections, self.house.settings.max_sessions)
 
-    async def _earlier(self, user_id: str, transport: str, session_id: str) -> Trace | None:
-        """What was said in a session that is begun again by its name."""
-        known = await self.house.store.sessions.get(session_id)
-        path = path_of(self.house.journals, session_id) if self.house.journals else None
-        if known is None or known["user_id"] != user_id or session_id in self._sessions:
-            return None
-        if path is not None:
-            await threads.call(path.unlink, True)
-        turns = [turn for turn in await self.house.store.turns(session_id) or [] if turn["is_current"]]
-        told = [[turn["turn_id"], turn["user_text"], turn["heard_text"]] for turn in turns]
-        opened = Opened(session_id, user_id, secrets.token_urlsafe(TOKEN_BYTES), transport)
-        return Trace(opened, history={"turns": told})
+    async def _earlier(self, user_id: str, transport: str, session_id: str) -> LastingSession | None:
+        """A session that is begun again by its name, with what was said in it; None while somebody may come back to it.
 
-    async def _attend(self, socket: ClientSocket, session: LastingSession) -> None:
-        """Serve the client in this session, or in the one that it asks for."""
+        Who left one that was begun by its name comes back by its name.
+        """
+        async with self._finding:
+            known = await self.house.store.sessions.get(session_id)
+            if known is None or known["user_id"] != user_id or not await self._is_free(session_id):
+                return None
+            turns = await self.house.store.turns(session_id) or []
+            told = [[one["turn_id"], one["user_text"], one["heard_text"]] for one in turns if one["is_current"]]
+            opened = Opened(session_id, user_id, secrets.token_urlsafe(TOKEN_BYTES), transport, is_named=True)
+            return self._begin(LastingSession(self.house, trace=Trace(opened, history={"turns": told})))
+
+    async def _is_free(self, session_id: str) -> bool:
+        """Whether nobody is in it, or may come back to it by its token."""
+        left = self._sessions.get(session_id)
+        if left is not None and left.is_named and left.is_left:
+            await left.end()
+            self._sessions.pop(session_id, None)
+        path = path_of(self.house.journals, session_id) if self.house.journals else None
+        if path is not None and session_id not in self._sessions:
+            trace = await threads.call(_read_free, path)
+            if trace is not None and trace.opened is not None and trace.opened.is_named:
+                await self._bury(path, trace)
+            return not await threads.call(path.exists)
+        return session_id not in self._sessions
+
+    async def _attend(self, socket: ClientSocket, session: LastingSession) -> int:
+        """Serve the client in this session, or in the one that it asks for; the code to close with."""
         resume: native.Resume | None = None
         while True:
             asked = await session.attend(socket, resume)
@@ -116,15 +134,19 @@ class Lobby:
                 session.refuse(error)
                 continue
             if other is not session:
-                await session.end()
-                session.discard()
+                self._start(self._give_up, session)  # not waited for: the other one may end meanwhile
             session, resume = other, asked
         if not session.is_left:
-            return
+            return TAKEN_OVER
         if socket.is_goodbye or not self.house.settings.resume_s:
             await session.end()
         else:
             await self._bound_waits(session)
+        return NORMAL
+
+    async def _give_up(self, session: LastingSession) -> None:
+        await session.end()
+        session.discard()
 
     async def _bound_waits(self, left: LastingSession) -> None:
         """No more sessions wait for their client than can be open: whoever left first is let go."""
@@ -135,16 +157,20 @@ class Lobby:
             await one.end()
 
     def _begin(self, session: LastingSession) -> LastingSession:
-        assert self._tasks is not None, "the lobby was not opened"
         self._sessions[session.session_id] = session
-        self._tasks.start_soon(self._keep, session, name=f"session {session.session_id}")
+        self._start(self._keep, session)
         return session
+
+    def _start(self, work: Callable[[LastingSession], Coroutine[Any, Any, None]], session: LastingSession) -> None:
+        assert self._tasks is not None, "the lobby was not opened"
+        self._tasks.start_soon(work, session, name=f"session {session.session_id}")
 
     async def _keep(self, session: LastingSession) -> None:
         """Run a session; whatever breaks in it is told in one message and logged without what was said."""
         try:
             with logs.bound(session_id=session.session_id):
                 await session.run()
+                await self._note_end(session.session_id)
         except Exception:  # the border of a session: a fault of ours ends it, not the gateway
             log.exception("a session failed", extra={"session_id": session.session_id})
             await session.fail(InternalError("Something went wrong on our side.", service="gateway"))
@@ -152,29 +178,38 @@ class Lobby:
             if self._sessions.get(session.session_id) is session:
                 del self._sessions[session.session_id]
 
+    async def _note_end(self, session_id: str) -> None:
+        """A session of which turns are kept has ended."""
+        try:
+            with anyio.move_on_after(LAST_WORDS_S, shield=True):  # a driver does not bear to be cut in a transaction
+                await self.house.store.sessions.end(session_id)
+        except (SQLAlchemyError, OSError):
+            log.exception("the end of a session could not be noted", extra={"session_id": session_id})
+
     async def _find(self, asked: native.Resume) -> LastingSession:
         """The session that this client was in. Raises SessionNotFound, also for a wrong token."""
-        async with self._finding:
-            session, outcome = self._sessions.get(asked.session_id), "live"
-            if session is not None and session.is_ending:
+        session = self._sessions.get(asked.session_id)
+        if session is not None:
+            _check_token(session.token, asked)
+            if session.is_ending:
                 await session.end()  # its client said goodbye, and thought better of it
-                session = None
-            if session is None:
+        async with self._finding:
+            session = self._sessions.get(asked.session_id)
+            outcome = "live"
+            if session is None or session.is_ending:
                 session, outcome = await self._restore(asked), "restored"
-            if session is None or not secrets.compare_digest(session.token.encode(), asked.token.encode()):
-                raise SessionNotFound("There is no such session to go on with (any more).", service="gateway")
+            _check_token(session.token, asked)
             metrics.RESUMES.labels(outcome).inc()
             return session
 
-    async def _restore(self, asked: native.Resume) -> LastingSession | None:
+    async def _restore(self, asked: native.Resume) -> LastingSession:
         """A session that is written down goes on, if its client knows its token."""
         folder = self.house.journals
         path = path_of(folder, asked.session_id) if folder else None
-        trace = await threads.call(read, path) if path else None
+        trace = await threads.call(_read_free, path) if path else None
         if trace is None or trace.opened is None:
-            return None
-        if not secrets.compare_digest(trace.opened.token.encode(), asked.token.encode()):
-            return None
+            raise _not_found()
+        _check_token(trace.opened.token, asked)
         return self._begin(LastingSession(self.house, trace=trace))
 
     async def _sweep(self, folder: Path) -> None:
@@ -182,7 +217,7 @@ class Lobby:
         while True:
             for path in await threads.call(_journals, folder):
                 if path.stem not in self._sessions and self._is_late(path):
-                    await self._bury(path)
+                    await self._end_late(path)
             await anyio.sleep(min(SWEEP_S, self.house.settings.resume_s))
 
     def _is_late(self, path: Path) -> bool:
@@ -190,16 +225,40 @@ class Lobby:
             written_at = path.stat().st_mtime
         except OSError:
             return False
-        return clock.today().timestamp() > max(written_at, self._opened_at) + self.house.settings.resume_s
+        is_late = clock.today().timestamp() > max(written_at, self._opened_at) + self.house.settings.resume_s
+        return is_late and not is_held(path)
 
-    async def _bury(self, path: Path) -> None:
-        """What was heard of an answer that was under way reaches the store."""
+    async def _end_late(self, path: Path) -> None:
         async with self._finding:
-            trace = await threads.call(read, path)
+            if path.stem not in self._sessions and self._is_late(path):  # else its client came back meanwhile
+                await self._bury(path, await threads.call(_read_free, path))
+
+    async def _bury(self, path: Path, trace: Trace | None) -> None:
+        """What was heard of an answer that was under way reaches the store."""
+        try:
             if trace is not None and trace.is_under_way:
-                session = self._begin(LastingSession(self.house, trace=trace))
-                await session.end()
-            await threads.call(path.unlink)
+                await self._begin(LastingSession(self.house, trace=trace)).end()
+        except Exception:  # a border: one journal that cannot be used must not end the gateway
+            log.exception("a session that was written down could not be ended")
+        await threads.call(path.unlink, True)
+
+
+def _check_token(token: str, asked: native.Resume) -> None:
+    if not secrets.compare_digest(token.encode(), asked.token.encode(errors="replace")):
+        raise _not_found()
+
+
+def _not_found() -> SessionNotFound:
+    return SessionNotFound("There is no such session to go on with (any more).", service="gateway")
+
+
+def _read_free(path: Path) -> Trace | None:
+    """What stands in a journal that nobody writes now; None as well where it is of another version."""
+    try:
+        return None if is_held(path) else read(path)
+    except (KeyError, TypeError, ValueError):
+        log.exception("a session that was written down cannot be read")
+        return None
 
 
 def _journals(folder: Path) -> list[Path]:

@@ -1,11 +1,11 @@
 """Replies as a session asks for them: what each is made of, and what is around it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.character import Character
 from gateway.core.actions import RequestReply
-from gateway.core.trace import Voiced
+from gateway.core.trace import Trace, Voiced
 from gateway.house import House
 from gateway.outbox import Outbox
 from gateway.reply import Post, ReplyRun, Surroundings
@@ -48,14 +48,17 @@ class ReplyMaker:
             opened = self._journal.opened
             recall = self._house.memory.begin(opened.user_id, request.user_text, opened.session_id)
             order = replace(order, recall=recall)
+        spoken = order.speech.model_dump(include={"voice", "language", "sample_rate"})
+        self._journal.speak({"reply_id": request.reply_id, "start": spoken, "is_silent": order.is_silent})
         return ReplyRun(order, self._around)
 
-    def make_again(
-        self, request: RequestReply, begun: Voiced, messages: Sequence[dict[str, str]] | None, *, is_written: bool
-    ) -> ReplyRun:
-        """The rest of a reply that another gateway had begun, asked with just these messages if they are known."""
+    def make_again(self, request: RequestReply, begun: Voiced, trace: Trace, *, is_written: bool) -> ReplyRun:
+        """The rest of a reply that another gateway had begun: asked in the same words, spoken by the same voice."""
         level, session_id = self._house.load.level, self._journal.opened.session_id
         order = self._character.order(request, session_id, level, begun, is_written)
-        if messages is not None:
-            order = replace(order, question=replace(order.question, messages=messages))
+        if trace.prompt.get("reply_id") == request.reply_id:
+            order = replace(order, question=replace(order.question, messages=trace.prompt["messages"]))
+        if trace.speech.get("reply_id") == request.reply_id:
+            speech = order.speech.model_copy(update=trace.speech["start"])
+            order = replace(order, speech=speech, is_silent=trace.speech["is_silent"])
         return ReplyRun(order, self._around)

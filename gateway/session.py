@@ -51,6 +51,7 @@ from shared.wire.codec import Message
 
 INBOX_EVENTS = 256
 UNFIXED = (State.USER_SPEAKING, State.AWAITING_FINAL)  # what the person says is not fixed yet
+AUDIBLE = (State.USER_SPEAKING, State.SPEAKING, State.OVERLAP)  # these wait for a client that is away
 OUTAGES = {"llm_service": Stage.LLM, "tts_service": Stage.TTS}
 LAST_WORDS_S = 3.0  # for turns that ended with the connection to reach the store
 
@@ -227,6 +228,7 @@ class Session:
         """Ask the conversation about one event after the other, until the client is gone."""
         while self._conversation.state is not State.CLOSED:
             event = await self._next_event()
+            self._shorten()
             self._catch_up()
             self._time_speech(event)
             for action in self._conversation.handle(event, clock.now_s()):
@@ -237,7 +239,11 @@ class Session:
         """What was decided, before any of it leaves."""
         self._journal.stand(self._conversation.stand())
         self._journal.write()
+
+    def _shorten(self) -> None:
+        """Before anything new: the turn before is over, stored and told by now."""
         if self._conversation.state is State.LISTENING and not self._outbox.waits_to_tell:
+            self._journal.write()
             self._journal.begin_anew()
 
     def _catch_up(self) -> None:
@@ -264,9 +270,9 @@ class Session:
                 return on.Tick()
 
     def _deadline_s(self) -> float:
-        """When something is due though nothing happens. Nothing is heard of an answer while the client is away."""
+        """When something is due though nothing happens. Nobody is heard while the client is away."""
         deadline_s, gone_s = self._conversation.deadline(), self._attendance.gone_s
-        is_unheard = self._conversation.state is State.SPEAKING and not self._attendance.is_there
+        is_unheard = self._conversation.state in AUDIBLE and not self._attendance.is_there
         return gone_s if deadline_s is None or is_unheard else min(deadline_s, gone_s)
 
     def _perform(self, action: ConversationAction, tasks: TaskGroup) -> None:

@@ -40,6 +40,7 @@ class SessionJournal(Notes):
         self._wants: dict[str, Any] = trace.wants if trace else {}
         self._history: dict[str, Any] = trace.history if trace else {}
         self._unstored = set(trace.turns) if trace else set[str]()
+        self._begun_bytes = 0  # of the file when it was begun anew
         if trace is None or not trace.seq:  # nothing was told yet: it begins here
             self._put(opened)
             self.remember(self._history)
@@ -57,6 +58,10 @@ class SessionJournal(Notes):
     def recall(self, reply_id: str, messages: Sequence[dict[str, str]]) -> None:
         """An answer is asked for with these messages: who asks for it again must ask the same."""
         self._put(Noted("prompt", {"reply_id": reply_id, "messages": list(messages)}))
+
+    def speak(self, fields: dict[str, Any]) -> None:
+        """How an answer is spoken from its beginning to its end."""
+        self._put(Noted("speech", fields))
 
     def mark(self, reply_id: str, ms: int) -> None:
         """So much of an answer was heard."""
@@ -100,6 +105,7 @@ class SessionJournal(Notes):
             self._journal.write()
         elif self.audio_bytes - self._noted_bytes >= SILENCE_BYTES:
             self.fall_silent()
+            self._journal.write()
 
     def begin_utterance(self, fields: dict[str, Any], spoken: list[bytes | dict[str, Any]]) -> None:
         """Somebody speaks since a while: that, and whatever comes, is kept until it is understood."""
@@ -130,7 +136,7 @@ class SessionJournal(Notes):
 
     def begin_anew(self) -> None:
         """Keep of a long journal only what counts. To be called when nobody speaks and nothing waits to be told."""
-        if self._journal.bytes < FULL_BYTES or self._unstored or self._is_spoken:
+        if self._journal.bytes < self._begun_bytes + FULL_BYTES or self._unstored or self._is_spoken:
             return
         frames: list[Record] = [
             Told(frame) if isinstance(frame, str) else Sounded(frame, 0, 0) for _, frame in self.replay.frames
@@ -138,6 +144,7 @@ class SessionJournal(Notes):
         notes = {"wants": self._wants, "history": self._history, "stand": self._standing.as_fields()}
         notes["silence"] = {"audio_bytes": self.audio_bytes}
         self._journal.begin_anew([self.opened, *(Noted(name, fields) for name, fields in notes.items()), *frames])
+        self._begun_bytes = self._journal.bytes
 
     def close(self, *, remove: bool) -> None:
         """The session is over; what was written stays for who comes back in time, unless it is removed."""

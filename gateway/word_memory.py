@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from gateway.core.memorable import subject_of
 from gateway.core.memory_words import words_of
 from gateway.core.recall import Memory
-from gateway.database import address_of, connected
+from gateway.database import address_of, connected, look, transaction
 from gateway.tables import OPTIONS, CleanString, CleanText, Id, UserId
 
 MOST_MEMORIES = 2_000
@@ -83,7 +83,7 @@ class WordMemory:
             for one in memories
             for word in _short(words_of(one.text))
         ]
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             await connection.execute(insert(MemoryRow), rows)
             if words:
                 await connection.execute(insert(MemoryWordRow), words)
@@ -118,7 +118,7 @@ class WordMemory:
     async def all_of(self, user_id: str) -> list[dict[str, object]]:
         """What is remembered of a person, the newest first, for them to read."""
         query = select(MemoryRow).where(MemoryRow.user_id == user_id).order_by(MemoryRow.told_at.desc(), MemoryRow.id)
-        async with self._engine.connect() as connection:
+        async with look(self._engine) as connection:
             rows = (await connection.execute(query)).all()
         names = ("id", "conversation_id", "text", "told_at")
         return [{name: getattr(row, name) for name in names} for row in rows]
@@ -128,7 +128,7 @@ class WordMemory:
         mine = MemoryRow.user_id == user_id
         if conversation_id is not None:
             mine = and_(mine, MemoryRow.conversation_id == conversation_id)
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             ids = list((await connection.execute(select(MemoryRow.id).where(mine))).scalars())
             await _delete(connection, ids)
         return len(ids)
@@ -138,13 +138,13 @@ class WordMemory:
         if not memory_ids:
             return []
         mine = and_(MemoryRow.user_id == user_id, MemoryRow.id.in_(list(memory_ids)))
-        async with self._engine.begin() as connection:
+        async with transaction(self._engine) as connection:
             ids = list((await connection.execute(select(MemoryRow.id).where(mine))).scalars())
             await _delete(connection, ids)
         return ids
 
     async def _read(self, query: Select[str, str, float, str, str]) -> list[Memory]:
-        async with self._engine.connect() as connection:
+        async with look(self._engine) as connection:
             rows = (await connection.execute(query)).all()
         return _memories(rows)
 

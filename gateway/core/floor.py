@@ -70,14 +70,14 @@ class Floor:
         turn, reply = self._turn or Turn(""), self._reply
         kept = None
         if reply is not None and not reply.is_held:
-            about = reply.script, reply.is_text_complete, reply.finish, reply.has_audio
+            about = reply.script, reply.is_text_complete, reply.finish, reply.has_audio, reply.is_paused
             kept = StandingReply(reply.reply_id, reply.prompt, *about)
         heard = self._utterance_id, self._last_partial, self._language
         consumed = tuple(self._consumed)[-_CONSUMED_TOLD:]
         return Standing(self._state, turn.turn_id, turn.user_text, turn.edits, kept, *heard, consumed)
 
     def take_up(self, standing: Standing, said: str, now: float) -> None:
-        """Go on where another one stood; `said` is the text that was told of the answer."""
+        """Go on where another one stood; `said` is the text that was told of the answer, which waits no more."""
         self._utterance_id, self._last_partial = standing.utterance_id, standing.last_partial
         self._language, kept, params = standing.language, standing.reply, self.params
         self._consumed.extend(standing.consumed)

@@ -1,7 +1,7 @@
 """What is written down of a session, record by record. A record is its kind, one byte, and its content."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final, get_args
 
 Fields = dict[str, Any]
@@ -15,6 +15,7 @@ class Opened:
     user_id: str
     token: str
     transport: str
+    is_named: bool = False  # its name is all that its client knows of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ def encode(record: Record) -> bytes:
     """The record as bytes."""
     kind = bytes([next(code for code, kind in KINDS.items() if isinstance(record, kind))])
     match record:
-        case Opened(session_id, user_id, token, transport):
-            return kind + _json([session_id, user_id, token, transport])
+        case Opened():
+            return kind + _json(astuple(record))
         case Noted(name, fields):
             return kind + _json([name, fields])
         case Posted(frame) | Told(frame):

@@ -79,7 +79,8 @@ class Replay:
     def _after(self, last_seq: int) -> int | None:
         """The number of the frame behind that message."""
         if last_seq == 0:
-            return 0 if self._first == 0 else None
+            is_whole = self._first == 0 and (not self._frames or self._frames[0][0] == 1)
+            return 0 if is_whole else None
         for index, (seq, _) in enumerate(self._frames):
             if seq == last_seq:
                 return self._first + index + 1

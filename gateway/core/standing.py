@@ -21,6 +21,7 @@ class StandingReply:
     is_text_complete: bool = False
     finish: FinishReason = FinishReason.STOP
     has_audio: bool = False
+    is_paused: bool = False  # its client was told to wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class Trace:
     wants: Fields = field(default_factory=dict)
     history: Fields = field(default_factory=dict)
     prompt: Fields = field(default_factory=dict)  # of the newest answer that was asked for with what was recalled
+    speech: Fields = field(default_factory=dict)  # how the newest answer is spoken
+    level: str = "full"  # of what the client was told that is done without
     turns: dict[str, Fields] = field(default_factory=dict)  # that ended and are not known to be in the store
     voiced: Voiced = field(default_factory=Voiced)
     utterance: Fields = field(default_factory=dict)  # empty: nobody speaks
@@ -73,6 +75,8 @@ class Trace:
 
     def _post(self, message: Fields) -> None:
         self.unsent.append(message)
+        if message["type"] == "degraded":
+            self.level = message["level"]
         if message["type"] == "token":
             self._turn_to(message["reply_id"])
             self.voiced.text += message["text"]
@@ -114,6 +118,8 @@ class Trace:
                 self.history = fields
             case "prompt":
                 self.prompt = fields
+            case "speech":
+                self.speech = fields
             case "ended":
                 self.turns[fields["turn_id"]] = fields
             case "stored":

@@ -41,6 +41,15 @@ def test_who_spoke_over_an_answer_speaks_over_it_again() -> None:
     assert taken_up(replace(SPEAKING, state=State.OVERLAP)).stand() == SPEAKING
 
 
+def test_an_answer_that_waits_is_known_to_and_waits_no_more() -> None:
+    floor = taken_up(SPEAKING)
+    floor._pause_reply()
+    standing = floor.stand()
+    assert standing.reply is not None
+    assert standing.reply.is_paused
+    assert taken_up(standing).stand() == SPEAKING
+
+
 def test_an_answer_that_was_not_heard_yet_is_waited_for_anew() -> None:
     standing = replace(SPEAKING, state=State.PREPARING, reply=StandingReply("rpl_9", "what time is it", "Sorry."))
     floor = taken_up(standing)

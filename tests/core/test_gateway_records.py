@@ -12,7 +12,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FIELDS = st.dictionaries(TEXT, st.one_of(st.none(), st.booleans(), st.integers(), TEXT), max_size=4)
 COUNTS = st.integers(0, 2**39)
 RECORDS = st.one_of(
-    st.builds(Opened, TEXT, TEXT, TEXT, TEXT),
+    st.builds(Opened, TEXT, TEXT, TEXT, TEXT, st.booleans()),
     st.builds(Noted, TEXT, FIELDS),
     st.builds(Posted, TEXT),
     st.builds(Told, TEXT),

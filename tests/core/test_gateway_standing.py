@@ -14,7 +14,7 @@ pytestmark = pytest.mark.core
 
 WORDS = st.text(max_size=5)
 REPLIES = st.builds(
-    StandingReply, WORDS, WORDS, WORDS, st.booleans(), st.sampled_from(FinishReason), st.booleans()
+    StandingReply, WORDS, WORDS, WORDS, st.booleans(), st.sampled_from(FinishReason), st.booleans(), st.booleans()
 )  # fmt: skip
 STANDINGS = st.builds(
     Standing,

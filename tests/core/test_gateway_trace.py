@@ -98,6 +98,8 @@ def test_the_newest_note_of_a_name_stands() -> None:
         Noted("wants", {"next": "a"}),
         Noted("wants", {"next": "b"}),
         Noted("prompt", {"reply_id": "rpl_1", "messages": []}),
+        Noted("speech", {"reply_id": "rpl_1", "voice": "en"}),
+        posted("degraded", level="no_hq"),
         Noted("history", {"turns": [["trn_0", "hi", "hello"]]}),
         Noted("stand", Standing().as_fields()),
         Noted("stand", standing.as_fields()),
@@ -106,6 +108,7 @@ def test_the_newest_note_of_a_name_stands() -> None:
     assert trace.opened == OPENED
     assert (trace.wants, trace.standing) == ({"next": "b"}, standing)
     assert trace.prompt == {"reply_id": "rpl_1", "messages": []}
+    assert (trace.speech, trace.level) == ({"reply_id": "rpl_1", "voice": "en"}, "no_hq")
     assert trace.history == {"turns": [["trn_0", "hi", "hello"]]}
     assert trace.is_under_way
     assert not replace(trace, standing=Standing()).is_under_way

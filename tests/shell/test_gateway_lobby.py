@@ -118,6 +118,9 @@ async def test_who_said_goodbye_may_think_better_of_it(tmp_path: Path, restarts:
         assert roles == [("user", "hello"), ("assistant", ANSWER), ("user", "and?")]
         turns = await house.house.store.turns(ready["session_id"]) or []
         assert [turn["user_text"] for turn in turns] == ["hello", "and?"]
+        kept = await house.house.store.sessions.get(ready["session_id"])
+        assert kept is not None
+        assert kept["ended_at"] is not None
 
 
 async def test_a_client_that_does_not_come_back_is_not_waited_for_longer_than_that(tmp_path: Path) -> None:
