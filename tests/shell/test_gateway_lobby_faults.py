@@ -1,6 +1,7 @@
 """What a lobby must bear: refusals, journals that nobody can read, torn ends, names that are taken, long talks."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -10,13 +11,17 @@ from anyio.lowlevel import checkpoint
 from gateway.client_socket import ClientSocket
 from gateway.core.records import Noted, Opened
 from gateway.journal import Journal, read
-from tests.support.client import MemoryClient
+from tests.support.client import Event, MemoryClient
 from tests.support.gateway_house import TestHouse, open_house
 from tests.support.replicas import Ears, Narrator, started
 
 pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 
 CUT = 1006
+
+
+def is_of(reply_id: str, event: Event) -> bool:
+    return bool(event["reply_id"] == reply_id)
 
 
 async def by_name(house: TestHouse, session_id: str, user_id: str = "ann") -> MemoryClient:
@@ -111,7 +116,7 @@ async def test_the_journal_of_a_long_talk_stays_short(tmp_path: Path) -> None:
         for turn in range(1, 31):
             client.send(type="text", text="go on")
             reply = await client.see("reply_started", count=turn)
-            await client.see("segment", lambda one, of=reply: one["reply_id"] == of["reply_id"], count=20)
+            await client.see("segment", partial(is_of, reply["reply_id"]), count=20)
             client.send(type="played", reply_id=reply["reply_id"], ms=60_000)
             await client.see("reply_done", count=turn)
         path = tmp_path / "sessions" / f"{ready['session_id']}.journal"
