@@ -18,7 +18,7 @@ class EndpointerParams:
     stable_nochange_ms: int = 1_500
     silence_rms: float = 0.005  # full scale is 1
     onset_ms: int = 60  # speech that confirms a start or a resumption
-    candidate_ms: int = 200  # pause after which a candidate is sent
+    candidate_ms: int = 140  # pause after which a candidate is sent
     pre_roll_ms: int = 300
     max_utterance_ms: int = 30_000
     offset_ratio: float = 0.45  # share of the floor's threshold above which speech goes on

@@ -124,23 +124,25 @@ def test_a_rule_ends_the_utterance_at_its_limit_and_not_a_frame_before(rule: str
 
 
 def test_a_candidate_is_told_once_when_the_pause_is_long_enough() -> None:
-    stream = Stream((SPEECH, 500), (QUIET, 180))
+    stream = Stream((SPEECH, 500), (QUIET, 120))
 
     assert (stream.state, stream.actions[1:]) == (PAUSING, [])
-    assert stream.then((QUIET, 600)).told[1:] == [(Candidate(samples(500)), 700)]
+    assert stream.then((QUIET, 660)).told[1:] == [(Candidate(samples(500)), 640)]
 
 
 def test_an_endpoint_that_comes_no_later_than_the_candidate_comes_alone() -> None:
-    assert Stream((SPEECH, 500), (QUIET, 200), end_silence_ms=200).actions[1:] == [Endpoint(samples(500), 0, SILENCE)]
+    stream = Stream((SPEECH, 500), (QUIET, 200), candidate_ms=200, end_silence_ms=200)
+
+    assert stream.actions[1:] == [Endpoint(samples(500), 0, SILENCE)]
 
 
 def test_speech_as_long_as_an_onset_resumes_after_a_candidate_and_only_then() -> None:
-    stream = Stream((SPEECH, 500), (QUIET, 300), (SPEECH, 40))
+    stream = Stream((SPEECH, 500), (QUIET, 300), (SPEECH, 40), candidate_ms=200)
 
     assert (stream.state, stream.actions[2:]) == (PAUSING, [])
     assert stream.then((SPEECH, 20)).told[2:] == [(Resumed(samples(800)), 860)]
     assert stream.then((QUIET, 200)).actions[3:] == [Candidate(samples(860))]
-    assert Stream((SPEECH, 500), (QUIET, 180), (SPEECH, 60)).actions[1:] == []
+    assert Stream((SPEECH, 500), (QUIET, 180), (SPEECH, 60), candidate_ms=200).actions[1:] == []
 
 
 def test_no_pause_is_over_while_something_sounds_that_may_be_speech() -> None:

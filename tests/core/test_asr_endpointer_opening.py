@@ -53,7 +53,7 @@ def test_speech_that_a_stream_begins_with_starts_where_it_began(
 
 
 def test_a_first_word_that_is_over_when_it_is_known_for_one_ends_as_any_other() -> None:
-    stream = Stream((SYLLABLE, 240), (QUIET, 40))
+    stream = Stream((SYLLABLE, 240), (QUIET, 40), candidate_ms=200)
 
     assert (stream.state, stream.actions) == (PAUSING, [started(0, 0)])
     assert stream.then((QUIET, 760)).told[1:] == [

@@ -27,8 +27,8 @@ TEXT = "one two three one two"
 WAV = ("speech.wav", wav(TWO_UTTERANCES), "audio/wav")
 SUBTITLES: dict[Literal["text", "srt", "vtt"], str] = {
     "text": f"{TEXT}\n",
-    "srt": "1\n00:00:00,200 --> 00:00:01,700\none two three\n\n2\n00:00:02,200 --> 00:00:03,000\none two\n",
-    "vtt": "WEBVTT\n\n00:00:00.200 --> 00:00:01.700\none two three\n\n00:00:02.200 --> 00:00:03.000\none two\n",
+    "srt": "1\n00:00:00,200 --> 00:00:01,640\none two three\n\n2\n00:00:02,200 --> 00:00:03,000\none two\n",
+    "vtt": "WEBVTT\n\n00:00:00.200 --> 00:00:01.640\none two three\n\n00:00:02.200 --> 00:00:03.000\none two\n",
 }
 
 
@@ -84,7 +84,7 @@ def test_verbose_json_has_segments_and_words(client: OpenAI) -> None:
     strict(told)
     assert (told.text, told.language, told.duration) == (TEXT, "english", 3.0)
     assert [(part.id, part.start, part.end, part.text) for part in told.segments or ()] == [
-        (0, 0.2, 1.7, "one two three"),
+        (0, 0.2, 1.64, "one two three"),
         (1, 2.2, 3.0, "one two"),
     ]
     assert [word.word for word in told.words or ()] == TEXT.split()

@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.shell, pytest.mark.anyio]
 MS = 16  # samples
 WORDS = (Line(200 * MS, "one"), Line(400 * MS, "one two"), Line(700 * MS, "one two three"))
 UTTERANCE = silence(500) + tone(1_000) + silence(1_000)
+CANDIDATE_200 = Configure(endpointing=Endpointing(candidate_ms=200))
 
 
 class PunctuatingRecogniser(FakeRecogniser):
@@ -63,7 +64,7 @@ async def test_a_stream_says_first_what_hears_it() -> None:
 
 async def test_an_utterance_is_told_in_order_and_with_its_positions() -> None:
     async with running(FakeEngine(WORDS)) as scheduler:
-        told = await told_after(scheduler, [UTTERANCE])
+        told = await told_after(scheduler, [CANDIDATE_200, UTTERANCE])
 
     assert kinds(told) == ["speech_started", "partial", "candidate", "endpoint", "final"]
     started, ended, final = told[0], told[-2], told[-1]
@@ -93,7 +94,7 @@ async def test_the_candidate_reads_as_the_final_does() -> None:
 
 
 async def test_speech_that_goes_on_after_a_candidate_belongs_to_the_same_text() -> None:
-    frames = [tone(500), silence(400), tone(300), silence(1_000)]
+    frames: list[bytes | Message] = [CANDIDATE_200, tone(500), silence(400), tone(300), silence(1_000)]
     async with running(FakeEngine(WORDS)) as scheduler:
         told = await told_after(scheduler, frames)
         final = told[-1]

@@ -40,7 +40,7 @@ class Judge:
 async def final_with(detectors: Detectors, text: str = "one two three") -> Final:
     """What a peer is told that speaks for half a second and is silent."""
     engine = FakeEngine((Line(100, text),))
-    params = EndpointerParams(short_pause_ms=300, complete_pause_ms=500, end_silence_ms=900)
+    params = EndpointerParams(candidate_ms=200, short_pause_ms=300, complete_pause_ms=500, end_silence_ms=900)
     async with running(engine) as scheduler, stream(scheduler, params=params, detectors=detectors) as peer:
         peer.say(Configure(language="en"), silence(10_000), tone(500), silence(1_000), Flush())
         return await peer.until(Final)
