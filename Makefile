@@ -9,7 +9,7 @@ PY_COSYVOICE := .venv-cosyvoice/bin/python
 CODE := gateway asr_service llm_service tts_service shared deploy docs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo laws bench-speculation bench-barge-in bench-search bench-memory check lint type cover docs format lock clean
+.PHONY: help run talk test test-torch test-llama test-cosyvoice bench-asr bench-streams bench-candidates bench-endpointing bench-llm bench-long bench-cancel bench-tts bench-segmenter bench-echo laws bench-speculation bench-barge-in bench-search bench-memory bench-killed check lint type cover docs format lock clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -102,6 +102,9 @@ bench-search: .venv/dev.stamp  ## search over 100,000 turns in four scripts
 
 bench-memory: .venv/dev.stamp  ## what comes back of earlier talks, how right and how soon; 100,000 memories
 	@$(PY) -m tests.bench.memory
+
+bench-killed: .venv/dev.stamp  ## a gateway killed at each message, and at random under load: what is lost
+	@$(PY) -m tests.bench.gateway_killed
 
 check: lint type docs cover test test-torch test-llama test-cosyvoice  ## exactly what CI runs
 

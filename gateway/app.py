@@ -21,9 +21,11 @@ from gateway.memory import PastTalk
 from gateway.memory_store import MemoryStore
 from gateway.personas import InvalidPersona, load_personas
 from gateway.replicas import Replicas
+from gateway.rerender_client import RerenderClient
 from gateway.routes import add_routes
 from gateway.settings import GatewaySettings
 from gateway.store import Store, open_store
+from gateway.two_tier import TwoTier
 from gateway.watch import ServiceWatch
 from gateway.word_memory import open_word_memory
 from shared import metrics
@@ -54,7 +56,8 @@ def build_app(settings: GatewaySettings) -> FastAPI:
             readiness.checks.update({name: watch.check(name) for name in services if not off.get(name)})
             memory = await stack.enter_async_context(_memory(settings, services["llm_service"]))
             load = HouseLoad(settings.ladder_params())
-            house = app.state.house = House(settings, llm, store, personas, watch, load, memory)
+            sound = await stack.enter_async_context(_two_tier(settings, store, load, services["tts_service"]))
+            house = app.state.house = House(settings, llm, store, personas, watch, load, memory, sound)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(watch.run, name="watch")
             tasks.start_soon(house.load.run, name="load")
@@ -81,6 +84,20 @@ async def _memory(settings: GatewaySettings, llm: Replicas) -> AsyncIterator[Pas
         meaning = Meaning(MemoryStore(settings.milvus_uri, settings.milvus_collection), embeddings)
         async with PastTalk(words, meaning, lambda outcome: metrics.RECALLS.labels(outcome).inc()).opened() as memory:
             yield memory
+
+
+@asynccontextmanager
+async def _two_tier(
+    settings: GatewaySettings, store: Store, load: HouseLoad, tts: Replicas
+) -> AsyncIterator[TwoTier | None]:
+    if not settings.keeps_audio:
+        yield None
+        return
+    finer = RerenderClient(tts, settings.connect_timeout_s) if settings.tts_enabled else None
+    async with TwoTier(
+        store.audio, load, finer, lambda outcome: metrics.KEPT_AUDIO.labels(outcome).inc()
+    ).opened() as tier:
+        yield tier
 
 
 def _services(settings: GatewaySettings) -> dict[str, str]:

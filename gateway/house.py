@@ -10,6 +10,7 @@ from gateway.memory import PastTalk
 from gateway.personas import Persona
 from gateway.settings import GatewaySettings
 from gateway.store import Store
+from gateway.two_tier import TwoTier
 from gateway.watch import ServiceWatch
 
 
@@ -24,6 +25,7 @@ class House:
     watch: ServiceWatch
     load: HouseLoad = field(default_factory=HouseLoad)
     memory: PastTalk | None = None
+    two_tier: TwoTier | None = None  # None: the sound of answers is not kept
 
     @property
     def journals(self) -> Path | None:

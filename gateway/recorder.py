@@ -1,8 +1,8 @@
 """Keep each turn that ended, in their order, and only then tell the client that it is done."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -12,8 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.core.actions import CommitTurn
 from gateway.core.events import FinishReason
 from gateway.core.history import History
+from gateway.reply import ReplyRun
 from gateway.store import KeptSegment, KeptTurn, Store
 from gateway.timings import TurnTimings
+from gateway.two_tier import HeardReply, TwoTier
 from shared import clock, metrics
 from shared.errors import InternalError, Overloaded
 from shared.wire import native
@@ -30,6 +32,7 @@ class EndedTurn:
 
     reply_id: str | None
     turn: KeptTurn
+    sound: HeardReply | None = field(default=None, compare=False, repr=False)  # lost where it is not kept at once
 
     def as_fields(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -54,7 +57,9 @@ class Recorder:
         user_id: str,
         tell: Callable[[Message], None],
         note_stored: Callable[[str], None],
+        two_tier: TwoTier | None = None,
     ) -> None:
+        self._two_tier = two_tier
         self._note_stored = note_stored
         self._store = store
         self._session_id = session_id
@@ -69,9 +74,12 @@ class Recorder:
         history: History,
         timings: TurnTimings,
         spoken_ms: int = 0,
-        segments: Sequence[KeptSegment] = (),
+        run: ReplyRun | None = None,
     ) -> EndedTurn:
-        """Put a turn into the next prompts and queue it for the store; Overloaded when the store stands still."""
+        """Put a turn into the next prompts and queue it for the store; Overloaded when the store stands still.
+
+        `run` made its answer.
+        """
         if action.reply_id is not None:
             _remember(action, history)
         timings.reach("done", clock.now_s())
@@ -86,11 +94,11 @@ class Recorder:
             ended_at=clock.today(),
             edits=action.edits,
             spoken_ms=spoken_ms,
-            segments=[one for one in segments if one.start_ms < action.heard_ms],
+            segments=[one for one in run.told() if one.start_ms < action.heard_ms] if run else (),
         )
         timings.publish()
         metrics.TURNS.labels(action.finish_reason.value).inc()
-        ended = EndedTurn(action.reply_id, kept)
+        ended = EndedTurn(action.reply_id, kept, self._heard(run, kept))
         self.keep(ended)
         return ended
 
@@ -107,6 +115,7 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self._send.close()
         self._receive.close()
+        self._tell = self._note_stored = _to_nobody  # whoever comes with better sound now holds no session back
 
     def close(self) -> None:
         """No more turns come; `run` ends when those that wait are kept."""
@@ -123,9 +132,32 @@ class Recorder:
                 log.exception("a turn could not be kept", extra={"turn_id": kept.turn_id})
                 lost = InternalError("This turn could not be kept.", service="gateway")
                 self._tell(native.Error(code=lost.code, service="gateway", message=lost.message, retryable=False))
+            else:
+                if ended.sound is not None and self._two_tier is not None:
+                    self._two_tier.keep(ended.sound)
             self._note_stored(kept.turn_id)
             if ended.reply_id is not None:
                 self._tell(_done(ended.reply_id, kept))
+
+    def _heard(self, run: ReplyRun | None, kept: KeptTurn) -> HeardReply | None:
+        """The sound of an answer, as far as it was heard; None where nothing is kept of it, or it had none."""
+        if run is None or self._two_tier is None or not kept.heard_ms:
+            return None
+        return HeardReply(
+            kept.turn_id,
+            run.order.reply_id,
+            kept.heard_text,
+            tuple((one.text, one.start_ms) for one in kept.segments),
+            run.sound.heard(kept.heard_ms),
+            run.sound.sample_rate,
+            run.order.speech.voice,
+            run.order.speech.language,
+            lambda message: self._tell(message),
+        )
+
+
+def _to_nobody(_: object) -> None:
+    """The session is over."""
 
 
 def _remember(action: CommitTurn, history: History) -> None:

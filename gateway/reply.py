@@ -25,6 +25,7 @@ from gateway.load import HouseLoad
 from gateway.outbox import AudioFrame, Outbox
 from gateway.recall_run import RecallRun
 from gateway.replicas import Replicas
+from gateway.reply_sound import ReplySound
 from gateway.store import KeptSegment
 from gateway.text_pace import TextPace
 from gateway.tts_link import Speech, SpokenReply, speak
@@ -72,6 +73,7 @@ class Surroundings:
     refuse: Callable[[ParleyError], None]  # told to the client; the reply goes on
     load: HouseLoad
     note_asked: Callable[[str, Question], None]  # the question as it is asked, before it is
+    keeps_sound: bool
 
 
 class ReplyRun:
@@ -80,6 +82,8 @@ class ReplyRun:
     def __init__(self, order: ReplyOrder, around: Surroundings) -> None:
         self.order = order
         self.playout = Playout(order.speech.sample_rate)
+        is_begun_aloud = bool(order.begun and order.begun.segments)
+        self.sound = ReplySound(order.speech.sample_rate, wanted=around.keeps_sound and not is_begun_aloud)
         self._around = around
         self._scope = anyio.CancelScope()
         self._unspoken: list[str] = []
@@ -98,7 +102,7 @@ class ReplyRun:
         self._news = anyio.Event()
         self._first_word = around.load.waits_for(Stage.LLM)
         self._first_sound = around.load.waits_for(Stage.TTS)
-        if order.is_silent or (order.begun and order.begun.segments):
+        if order.is_silent or is_begun_aloud:
             self._first_sound.forget()
         if not order.is_held:
             self._released.set()
@@ -173,6 +177,7 @@ class ReplyRun:
         samples = pcm.samples_of(audio)
         self._unsent_samples -= samples
         self.playout.add_audio(samples, clock.now_s())
+        self.sound.add(audio)
         self._end_when_all_is_sent()
 
     def _end_when_all_is_sent(self) -> None:

@@ -39,6 +39,7 @@ class ReplyMaker:
             refuse,
             house.load,
             lambda reply_id, question: journal.recall(reply_id, question.messages),
+            keeps_sound=house.two_tier is not None,
         )
 
     def make(self, request: RequestReply) -> ReplyRun:

@@ -76,7 +76,9 @@ class Session:
             self._outbox, self._journal, self._encoder, settings, self._note_sent, self._note_presence
         )
         self._replies = ReplyMaker(house, self._character, self._journal, self._outbox, self._post, self.refuse)
-        self._recorder = Recorder(house.store, self.session_id, opened.user_id, self._tell, self._journal.store_turn)
+        self._recorder = Recorder(
+            house.store, self.session_id, opened.user_id, self._tell, self._journal.store_turn, house.two_tier
+        )
         self._inbox_send, self._inbox = anyio.create_memory_object_stream[ConversationEvent](INBOX_EVENTS)
         self._learn_character()
         self._asr = AsrLink(
@@ -311,10 +313,10 @@ class Session:
 
     def _commit(self, action: do.CommitTurn) -> None:
         character = self._character
-        told = self._reply.told() if self._reply and self._reply.order.reply_id == action.reply_id else []
+        run = self._reply if self._reply and self._reply.order.reply_id == action.reply_id else None
         spoken_ms, self._spoken_ms = self._spoken_ms, 0
         who = character.persona.id, character.history
-        ended = self._recorder.commit(action, *who, self._timings, spoken_ms, told)
+        ended = self._recorder.commit(action, *who, self._timings, spoken_ms, run)
         self._journal.remember(character.history.as_fields())
         self._journal.end_turn(ended.as_fields())
         if self._house.memory:

@@ -85,6 +85,11 @@ class GatewaySettings(ServiceSettings):
         description="The collection of vectors.",
     )
     audio_dir: Path | None = Field(None, description="Folder of kept audio; beside the database unless told.")
+    keeps_audio: bool = Field(
+        True,
+        description="Keep the sound of answers beside their text, 3 MB a minute, and have it rendered in high quality "
+        "where the tts_service has TTS_HQ_ENGINE. It goes with its conversation.",
+    )
     retention_days: int = Field(
         0, ge=0, le=36_500, description="Forget conversations whose newest turn is older; 0 keeps them."
     )

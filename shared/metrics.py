@@ -35,6 +35,12 @@ RECALLS = Counter(
     "could not be kept or searched: dropped, failed.",
     ["outcome"],
 )
+KEPT_AUDIO = Counter(
+    "parley_kept_audio_total",
+    "Sound of answers that was kept: fast, hq; and why some was not, or stayed fast: full, gone, loaded, lost, fault, "
+    "left, no_engine, refused, failed, unreachable, late.",
+    ["outcome"],
+)
 WASTED_TOKENS = Counter(
     "parley_wasted_tokens_total",
     "Pieces of text that a language model sent of speculative replies that were withdrawn.",

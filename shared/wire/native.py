@@ -106,7 +106,8 @@ class Edit(Message):
 class Resume(Message):
     """Go on with a session after a cut, instead of the new one: on a new connection, before anything else is sent.
 
-    Answered with a second `ready`, then comes what was missed; or with an error, and the new session stays.
+    Answered with a second `ready`, then comes what was missed; or with an error, and the new session stays. What comes
+    before that `ready` is of the new session.
     """
 
     type: ClassVar[str] = "resume"

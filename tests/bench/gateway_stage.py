@@ -46,7 +46,7 @@ async def stage(asr_address: str, llm: TimedLlm, voice: TimedTts, **settings: ob
                 "GATEWAY_TTS_URL": f"ws://127.0.0.1:{voice.port}",
                 "GATEWAY_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/parley.db",
                 "GATEWAY_LOG_LEVEL": "ERROR",
-                "PARLEY_VAR": folder,
+                "GATEWAY_SESSIONS_DIR": f"{folder}/sessions",
             }
             with _gateway({name: str(value) for name, value in (wanted | settings).items()}) as (process, port):
                 with anyio.fail_after(START_LIMIT_S):
@@ -59,6 +59,7 @@ def _gateway(settings: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes]
     """The process of a gateway with these settings alone, and its port."""
     port = free_ports(1)
     known = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    known |= {"GATEWAY_MEMORY": "false", "GATEWAY_KEEPS_AUDIO": "false"}  # whoever plays the model knows no vectors
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway"], cwd=TOP, env=known | settings | {"GATEWAY_PORT": str(port)}
     )
