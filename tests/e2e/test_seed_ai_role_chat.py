@@ -26,6 +26,9 @@ async def test_seed_ai_role_chat(parley: RunningParley) -> None:
 async def test_seed_ai_role_chat_hears_on_its_other_path(parley: RunningParley) -> None:
     async with open_client(parley.url, "/ws") as microphone:
         assert "france" in (await said(microphone))["text"].lower()
+        await microphone.send(type="ping")
+        await microphone.see("pong")
+        assert "reply_started" not in [event["type"] for event in microphone.events]  # its page asks by itself
 
 
 async def said(microphone: LiveClient) -> Event:

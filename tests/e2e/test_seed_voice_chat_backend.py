@@ -29,6 +29,7 @@ async def test_seed_voice_chat_backend(parley: RunningParley) -> None:
         assert (stats["user_id"], stats["turns"]) == ("user-1", 1)
         assert (await client.get("/api/sessions/user-1/stats")).json()["sessions"] == 1
         await talks(parley, session_id)
+        assert (await client.get(f"/api/sessions/{session_id}/stats")).json()["turns"] == 2
         assert (await client.post(f"/api/sessions/{session_id}/end")).json()["ended_at"]
         assert (await client.post("/api/sessions/nobody/end")).status_code == 404
 
