@@ -142,6 +142,11 @@ class Replicas:
             metrics.REPLICAS.labels(self.service, condition.value).set(conditions.count(condition))
 
 
+def over_http(address: str) -> str:
+    """The address of a replica for requests, where it may be one for WebSockets."""
+    return address.replace("ws", "http", 1) if address.startswith("ws") else address
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

@@ -16,7 +16,7 @@ import httpx
 from fastapi import APIRouter, FastAPI
 
 from gateway.house import House
-from gateway.replicas import Replicas
+from gateway.replicas import Replicas, over_http
 from shared.errors import (
     EngineFailed,
     InternalError,
@@ -137,11 +137,6 @@ def check_on(house: House, service: Service) -> None:
     """Raises Unsupported where the operator has switched a service off."""
     if not is_on(house, service):
         raise Unsupported(f"{service.called} is switched off here.", service=service.short)
-
-
-def over_http(address: str) -> str:
-    """The address of a replica for requests, where it may be one for WebSockets."""
-    return address.replace("ws", "http", 1) if address.startswith("ws") else address
 
 
 async def refusal_of(service: Service, response: httpx.Response) -> ParleyError:

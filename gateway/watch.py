@@ -12,7 +12,7 @@ import anyio
 import httpx
 
 from gateway.core.replica_choice import Condition
-from gateway.replicas import Replicas
+from gateway.replicas import Replicas, over_http
 from shared.health import READY, Check
 
 EVERY_S = 0.5
@@ -93,14 +93,10 @@ class ServiceWatch:
 
 async def _look_at(http: httpx.AsyncClient, replicas: Replicas, address: str) -> None:
     try:
-        answer = await http.get(f"{_over_http(address)}/ready")
+        answer = await http.get(f"{over_http(address)}/ready")
         replicas.see(address, Condition.READY if answer.status_code == 200 else Condition.LOADING)
     except (httpx.HTTPError, httpx.InvalidURL):
         replicas.see(address, Condition.SILENT)
-
-
-def _over_http(address: str) -> str:
-    return address.replace("ws", "http", 1) if address.startswith("ws") else address
 
 
 def _state(replicas: Replicas) -> str:
