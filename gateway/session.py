@@ -35,7 +35,7 @@ from gateway.core.events import ConversationEvent, Stage, StageFailed
 from gateway.core.trace import Trace
 from gateway.core.transitions import State
 from gateway.dialects.native import Announcement, Encoder, degraded_of, error_of, message_of
-from gateway.house import House as House
+from gateway.house import House
 from gateway.line import Frame
 from gateway.loading import tell_loading
 from gateway.outbox import AudioFrame, Outbox

@@ -20,7 +20,6 @@ from tests.support.rest_house import (
     RestHouse,
     gateway,
     refusal,
-    rest_house,
     urls_of,
 )
 from tests.support.tts_caller import Caller
@@ -29,17 +28,6 @@ from tests.support.voices import FORM
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello, how are you?"}]
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RestHouse]:
-    async with rest_house(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 async def test_a_recording_is_written_down_and_what_is_none_is_refused(house: RestHouse) -> None:

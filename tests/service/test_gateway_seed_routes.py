@@ -1,7 +1,6 @@
 """The paths of earlier systems at the gateway: each with good and bad input, and a turn without a socket whole."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from tests.support.rest_house import (
     VOICE,
     RestHouse,
     gateway,
-    name_of,
     refusal,
-    rest_house,
     sound_of,
     turns,
 )  # fmt: skip
@@ -28,23 +25,6 @@ from tests.support.uploads import wav
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
 
 NO_SOUND = {"audio_file": ("question.wav", b"no sound at all")}
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RestHouse]:
-    async with rest_house(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def conversation_id(request: pytest.FixtureRequest) -> str:
-    """One of the test's own."""
-    return name_of(request)
 
 
 async def test_stt(house: RestHouse) -> None:

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,21 +13,10 @@ from websockets.asyncio.client import connect
 from gateway.memory_store import MemoryUnavailable
 from gateway.turn_audio import KeptAudio
 from shared import clock
-from tests.support.rest_house import ANSWER, RECORDING, VOICE, RestHouse, name_of, refusal, rest_house
+from tests.support.rest_house import ANSWER, RECORDING, VOICE, RestHouse, name_of, refusal
 from tests.support.voices import FORM
 
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RestHouse]:
-    async with rest_house(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 @pytest.fixture

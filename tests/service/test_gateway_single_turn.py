@@ -25,7 +25,6 @@ from tests.support.rest_house import (
     RestHouse,
     events_of,
     gateway,
-    name_of,
     refusal,
     rest_house,
     sound_of,
@@ -35,23 +34,6 @@ from tests.support.rest_house import (
 from tests.support.tts_caller import Caller
 
 pytestmark = [pytest.mark.service, pytest.mark.anyio]
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RestHouse]:
-    async with rest_house(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def conversation_id(request: pytest.FixtureRequest) -> str:
-    """One of the test's own."""
-    return name_of(request)
 
 
 async def test_an_answer_is_told_as_it_is_made(house: RestHouse, conversation_id: str) -> None:

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
 
-import anyio
 from anyio.abc import TaskGroup
 from starlette.types import Message
 
 from gateway.client_socket import ClientSocket
 from tests.support.client import Event, MemoryClient
 from tests.support.gateway_house import TestHouse
+from tests.support.session_seen import SessionSeen
 
 CUT = 1006
 FRAME_BYTES = 640
@@ -30,13 +29,13 @@ class Wire(MemoryClient):
         await super()._receive(message)
 
 
-class Traveller:
+class Traveller(SessionSeen):
     """One session over several connections: each is cut when so many frames in all have come."""
 
     def __init__(
         self, house: TestHouse, tasks: TaskGroup, cuts: Collection[int], between: Callable[[], Awaitable[None]]
     ) -> None:
-        self.frames: list[Event | bytes] = []
+        super().__init__()
         self.refusals: list[Event] = []
         self._house = house
         self._tasks = tasks
@@ -46,7 +45,6 @@ class Traveller:
         self._is_back = False
         self._unsent: list[dict[str, object]] = []
         self._spoken = bytearray()
-        self._changed = anyio.Event()
 
     async def call(self) -> None:
         """A connection, and another one each time that it is cut."""
@@ -71,33 +69,6 @@ class Traveller:
         if self._wire:
             self._wire.leave()
 
-    async def see(self, kind: str, count: int = 1) -> Event:
-        """The `count`th message of this type; the test's own timeout is the limit."""
-        while len(found := [event for event in self.events if event["type"] == kind]) < count:
-            await self._changed.wait()
-        return found[count - 1]
-
-    async def hear(self, audio_bytes: int) -> None:
-        """Until so much audio has come."""
-        while len(self.audio) < audio_bytes:
-            await self._changed.wait()
-
-    @property
-    def events(self) -> list[Event]:
-        return [frame for frame in self.frames if isinstance(frame, dict)]
-
-    @property
-    def audio(self) -> bytes:
-        return b"".join(frame for frame in self.frames if isinstance(frame, bytes))
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """What this client tells of where it was."""
-        ready, last = self.events[0], max(at for at, one in enumerate(self.frames) if isinstance(one, dict))
-        audio_bytes = sum(len(frame) for frame in self.frames[last + 1 :] if isinstance(frame, bytes))
-        named = {"session_id": ready["session_id"], "token": ready["token"]}
-        return {"last_seq": self.events[-1]["seq"], "audio_bytes": audio_bytes, **named}
-
     def _flush(self) -> None:
         while self._unsent and self._is_back and self._wire:
             self._wire.send(**self._unsent.pop(0))
@@ -118,8 +89,7 @@ class Traveller:
         else:
             assert isinstance(frame, dict), "audio came before the session was found"
             self.refusals.append(frame)
-        self._changed.set()
-        self._changed = anyio.Event()
+        self._announce_change()
 
     def _keep(self, frame: Event | bytes) -> None:
         self.frames.append(frame)

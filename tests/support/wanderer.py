@@ -13,16 +13,17 @@ from websockets.exceptions import ConnectionClosed
 
 from shared.clock import now_s
 from tests.support.mortal_gateway import Event, MortalGateway
+from tests.support.session_seen import SessionSeen
 
 FRAME_BYTES = 640
 FRAME_S = 0.002  # a tenth of what a microphone takes for it
 
 
-class Wanderer:
+class Wanderer(SessionSeen):
     """One session. It is cut when so many frames in all have come."""
 
     def __init__(self, gateway: MortalGateway, cuts: Collection[int]) -> None:
-        self.frames: list[Event | bytes] = []
+        super().__init__()
         self.refusals: list[Event] = []
         self.cuts = 0  # that came to pass
         self.resume_ms: list[float] = []  # from the attempt that reached a gateway until the session went on
@@ -34,7 +35,6 @@ class Wanderer:
         self._spoken = bytearray()
         self._sent_bytes = 0
         self._is_there = False
-        self._changed = anyio.Event()
 
     async def run(self) -> None:
         """Be connected until cancelled."""
@@ -60,37 +60,10 @@ class Wanderer:
         self._unsent.append(message)
         self._announce_change()
 
-    async def see(self, kind: str, count: int = 1) -> Event:
-        """The `count`th message of this type; the test's own timeout is the limit."""
-        while len(found := [event for event in self.events if event["type"] == kind]) < count:
-            await self._changed.wait()
-        return found[count - 1]
-
-    async def hear(self, audio_bytes: int) -> None:
-        """Until so much audio has come."""
-        while len(self.audio) < audio_bytes:
-            await self._changed.wait()
-
     async def be_there(self) -> None:
         """Until it is connected to its session."""
         while not self._is_there:
             await self._changed.wait()
-
-    @property
-    def events(self) -> list[Event]:
-        return [frame for frame in self.frames if isinstance(frame, dict)]
-
-    @property
-    def audio(self) -> bytes:
-        return b"".join(frame for frame in self.frames if isinstance(frame, bytes))
-
-    @property
-    def place(self) -> dict[str, object]:
-        """What it tells of where it was."""
-        ready, last = self.events[0], max(at for at, one in enumerate(self.frames) if isinstance(one, dict))
-        audio_bytes = sum(len(frame) for frame in self.frames[last + 1 :] if isinstance(frame, bytes))
-        named = {"session_id": ready["session_id"], "token": ready["token"]}
-        return {"last_seq": self.events[-1]["seq"], "audio_bytes": audio_bytes, **named}
 
     async def _come_back(self, connection: ClientConnection) -> bool:
         """Ask for the session that was begun; whether it goes on."""
@@ -143,7 +116,3 @@ class Wanderer:
                     await self._changed.wait()
         except ConnectionClosed:
             return
-
-    def _announce_change(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
